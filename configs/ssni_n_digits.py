@@ -1,0 +1,19 @@
+"""DiffPure with SSNI-N on the digits, attacked through its own purification with t(x) held in each iteration."""
+
+from ssni_jax.attacks import HeldEot, Linf, Pgd
+from ssni_jax.data import Digits
+from ssni_jax.purify import Defense
+from ssni_jax.recipes import diffpure_ddpm, ssni_n
+from ssni_jax.runs.experiment import Evaluation
+from ssni_jax.zoo import Pretrained
+
+score = Pretrained("digits-score")
+base = diffpure_ddpm(score, t_star=0.1, n_steps=100)
+
+experiment = Evaluation(
+    name="DiffPure + SSNI-N",
+    defense=Defense(ssni_n(base, score.calibration(), tau=20.0, bias=0.005), Pretrained("digits-classifier")),
+    images=Digits("test"),
+    attack=Pgd(Linf(0.15), step_size=0.03, n_steps=20, gradient=HeldEot(n_draws=2)),
+    surrogate_steps=5,
+)

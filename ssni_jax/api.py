@@ -1,0 +1,89 @@
+"""The library in one call."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from ssni_jax.core.rng import fold, sample_keys
+from ssni_jax.data import check_images, padded
+from ssni_jax.dist import by_rows, global_rows, make_mesh, on_every_host
+from ssni_jax.presets import preset as named_preset
+from ssni_jax.purify import Defense, Ragged
+from ssni_jax.zoo import Pretrained, resolve
+
+BATCH = 64
+PURIFY = 0
+
+
+class Opened(NamedTuple):
+    """Purified images [B, H, W, C] in [0, 1], score norm [B], t [B, rounds], network calls [B], class [B]."""
+
+    images: np.ndarray
+    norm: np.ndarray
+    t: np.ndarray
+    n_calls: np.ndarray
+    label: np.ndarray
+
+
+def purify(images: Shaped[Any, "..."], seed: int = 0, preset: str = "digits-ssni-n") -> Float[np.ndarray, "..."]:
+    """Purified images, clipped to [0, 1]: [B, H, W, C], or one image [H, W, C]; uint8, or float in [0, 1].
+
+    The same seed gives image i of the batch the same result whatever the batch. ValueError names what does not fit.
+    """
+    images = np.asarray(images)
+    if images.ndim == 3:
+        return purify_with(named_preset(preset), images[None], seed).images[0]
+    return purify_with(named_preset(preset), images, seed).images
+
+
+def purify_with(defense: Defense, images: Shaped[Any, "..."], seed: int = 0, first_id: int = 0) -> Opened:
+    """`purify` with any defence, opened up; image i has sample id `first_id + i`."""
+    images = check_shape(defense, check_images(images))
+    mesh, defense = make_mesh(), resolve(defense)
+    defense = dataclasses.replace(defense, purify=dataclasses.replace(defense.purify, walk=Ragged()))
+    run = jax.jit(by_rows(mesh, opened))
+    n = -(-min(BATCH, len(images)) // mesh.shape["data"]) * mesh.shape["data"]
+    parts = []
+    for start in range(0, len(images), n):
+        batch = padded({"image": images[start : start + n], "id": np.arange(start, min(start + n, len(images)))}, n)
+        rows = global_rows(mesh, batch)
+        keys = sample_keys(jax.random.key(seed), first_id + rows["id"])
+        parts.append(
+            jax.tree.map(lambda v, kept=batch["mask"]: v[kept], on_every_host(run(defense, keys, rows["image"])))
+        )
+    return jax.tree.map(lambda *v: np.concatenate(v), *parts)
+
+
+def opened(defense: Defense, keys: Any, x: Any) -> Opened:
+    """One batch of `purify_with`."""
+    done = defense.purify.run(fold(keys, PURIFY), x)
+    label = defense.classify(done.image).argmax(axis=1)
+    return Opened(done.image.clip(0, 1), done.deviation, done.t.T, done.n_calls, label)
+
+
+def check_shape(defense: Defense, images: Float[np.ndarray, "B H W C"]) -> Float[np.ndarray, "B H W C"]:
+    """The images, refused when the defence's stored network takes another size or number of channels."""
+    stored = defense.purify.denoise
+    if not isinstance(stored, Pretrained):
+        return images
+    wanted = network_shape(stored)
+    if images.shape[1:] != wanted:
+        raise ValueError(
+            f"the images are {shown(images.shape[1:])} (height x width x channels), and the network {stored.name} "
+            f"purifies {shown(wanted)}: resize them, or choose a preset for their size."
+        )
+    return images
+
+
+def network_shape(stored: Pretrained) -> tuple[int, int, int]:
+    """Height, width and channels of the images a stored denoiser takes."""
+    architecture = stored.about()["architecture"]
+    return architecture["resolution"], architecture["resolution"], architecture["in_channels"]
+
+
+def shown(shape: tuple[int, ...]) -> str:
+    """8 x 8 x 1."""
+    return " x ".join(map(str, shape))

@@ -1,0 +1,80 @@
+"""Threat models: the ball an attack may use, the way it climbs inside it, and the way back into it."""
+
+from typing import Protocol, runtime_checkable
+
+import jax.numpy as jnp
+
+from ssni_jax.core.arrays import over, row_norm
+from ssni_jax.core.pytree import pytree
+from ssni_jax.core.rng import uniform_like
+from ssni_jax.core.types import Images, Keys
+
+
+@runtime_checkable
+class Direction(Protocol):
+    """A gradient turned into a step of unit size."""
+
+    def __call__(self, gradient: Images) -> Images: ...
+
+
+@runtime_checkable
+class Threat(Protocol):
+    """A ball around x, intersected with images in [0, 1]."""
+
+    eps: float
+    direction: Direction
+
+    def project(self, x: Images, reference: Images) -> Images: ...
+
+    def start(self, keys: Keys, x: Images) -> Images: ...
+
+
+@pytree
+class Sign:
+    """Steepest ascent in the maximum norm. The released SSNI attack takes it inside the L2 ball too."""
+
+    def __call__(self, gradient: Images) -> Images:
+        return jnp.sign(gradient)
+
+
+@pytree
+class Unit:
+    """Steepest ascent in the Euclidean norm: the unit gradient, zero where the gradient is zero."""
+
+    def __call__(self, gradient: Images) -> Images:
+        norm = row_norm(gradient)
+        return gradient / over(jnp.where(norm == 0, 1.0, norm), gradient)
+
+
+@pytree
+class Linf:
+    """Every pixel may change by eps, in units of the [0, 1] range."""
+
+    eps: float = 8 / 255
+    direction: Direction = Sign()
+
+    def project(self, x: Images, reference: Images) -> Images:
+        return jnp.clip(jnp.clip(x, reference - self.eps, reference + self.eps), 0.0, 1.0)
+
+    def start(self, keys: Keys, x: Images) -> Images:
+        """Uniform in the cube."""
+        return self.project(x + self.eps * uniform_like(keys, x), x)
+
+
+@pytree
+class L2:
+    """The Euclidean norm of the change is at most eps, pixels in units of the [0, 1] range."""
+
+    eps: float = 0.5
+    direction: Direction = Unit()
+
+    def project(self, x: Images, reference: Images) -> Images:
+        """Onto the ball, then into [0, 1], which brings a point no farther from a reference inside."""
+        change = x - reference
+        norm = row_norm(change)
+        shrink = jnp.where(norm > self.eps, self.eps / jnp.where(norm == 0, 1.0, norm), 1.0)
+        return jnp.clip(reference + over(shrink, x) * change, 0.0, 1.0)
+
+    def start(self, keys: Keys, x: Images) -> Images:
+        """A random direction of length up to eps."""
+        return self.project(x + self.eps * Unit()(uniform_like(keys, x)), x)

@@ -1,0 +1,53 @@
+"""The command line: parses, runs one command, and turns a refused input into one sentence and exit code 2."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from ssni_jax.commands.calibrate import Calibrate
+from ssni_jax.commands.demo import Demo
+from ssni_jax.commands.evaluate import Evaluate
+from ssni_jax.commands.purify import PurifyImages
+from ssni_jax.commands.report import Report, Status
+from ssni_jax.commands.train import Train
+from ssni_jax.dist import start_processes
+
+COMMANDS = {
+    "demo": Demo,
+    "purify": PurifyImages,
+    "calibrate": Calibrate,
+    "evaluate": Evaluate,
+    "train": Train,
+    "status": Status,
+    "report": Report,
+}
+DESCRIPTION = """Diffusion-based adversarial purification with sample-specific noise.
+
+Start with `ssni demo`. `ssni COMMAND --help` explains a command; `ssni evaluate CONFIG --fields` and
+`ssni train CONFIG --fields` list everything a config file sets and a flag can override.
+SSNI_TRACEBACK=1 shows where an error came from."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `ssni`; exit code 0 when done, 2 when something was refused."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        command, overrides = parse(arguments or ["--help"])
+        start_processes()
+        command.run(overrides)
+    except (ValueError, OSError) as error:
+        if os.environ.get("SSNI_TRACEBACK"):
+            raise
+        print(f"ssni: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def parse(arguments: Sequence[str]):
+    """The command, and the flags that its config file is asked to take."""
+    chosen = COMMANDS.get(arguments[0])
+    if chosen is not None and chosen.takes_overrides:
+        return tyro.cli(chosen, args=list(arguments[1:]), prog=f"ssni {arguments[0]}", return_unknown_args=True)
+    command = tyro.extras.subcommand_cli_from_dict(COMMANDS, args=list(arguments), prog="ssni", description=DESCRIPTION)
+    return command, []

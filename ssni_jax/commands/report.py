@@ -1,0 +1,37 @@
+"""`ssni status` and `ssni report`."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import tyro
+
+from ssni_jax.runs.report import write_report
+from ssni_jax.runs.status import status
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """How far the evaluations of a directory are, with the accuracies so far and how to resume."""
+
+    takes_overrides: ClassVar[bool] = False
+    workdir: tyro.conf.Positional[Path]
+    """The --workdir of an `ssni evaluate`, or a directory of several."""
+
+    def run(self, overrides: Sequence[str]) -> None:
+        """Prints a few lines a run."""
+        print(status(self.workdir))
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """One self-contained HTML page of the evaluations of a directory."""
+
+    takes_overrides: ClassVar[bool] = False
+    workdir: tyro.conf.Positional[Path]
+    """The --workdir of an `ssni evaluate`, or a directory of several to compare."""
+
+    def run(self, overrides: Sequence[str]) -> None:
+        """Writes report.html into the directory."""
+        print(f"Wrote {write_report(self.workdir)}")

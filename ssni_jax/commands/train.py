@@ -1,0 +1,32 @@
+"""`ssni train`."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import tyro
+
+from ssni_jax.commands.config import load_experiment
+from ssni_jax.runs.experiment import Training
+from ssni_jax.runs.training import run_training
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train the network of a config file; the same command resumes after a stop.
+
+    Further flags override fields of the config, such as --n-steps 500; --fields lists them.
+    """
+
+    takes_overrides: ClassVar[bool] = True
+    config: tyro.conf.Positional[Path]
+    """A .py file that builds `experiment`, a Training."""
+    workdir: Path
+    """Directory of checkpoints, metrics.jsonl and the exported network."""
+
+    def run(self, overrides: Sequence[str]) -> None:
+        """Trains, then says where the network is."""
+        experiment = load_experiment(self.config, Training, overrides)
+        path = run_training(experiment, self.workdir)
+        print(f"Wrote {path}.safetensors and {path}.json; use it in a config as Pretrained({str(path)!r}).")

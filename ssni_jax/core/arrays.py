@@ -1,0 +1,32 @@
+"""Row arithmetic and functions that stay differentiable at zero."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Shaped
+
+from ssni_jax.core.types import Images, Level, Rows
+
+
+def over(v: Shaped[Array, " B"], x: Rows) -> Rows:
+    """`v` [B] shaped to broadcast over the trailing axes of `x` [B, ...]; the only broadcast of a per-sample level."""
+    return jnp.reshape(v, v.shape + (1,) * (x.ndim - 1))
+
+
+def safe_sqrt(v: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """sqrt whose gradient at zero is zero instead of infinite; NaN stays NaN."""
+    zero = v == 0
+    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, v)))
+
+
+def row_norm(x: Float[Array, "B ..."]) -> Level:
+    """Euclidean norm of each row, with gradient zero at a zero row."""
+    return safe_sqrt(jnp.sum(jnp.square(x), axis=tuple(range(1, x.ndim))))
+
+
+def to_diffusion_range(x: Images) -> Images:
+    """[0, 1] to [-1, 1]."""
+    return 2 * x - 1
+
+
+def to_unit_range(x: Images) -> Images:
+    """[-1, 1] to [0, 1]."""
+    return (x + 1) / 2

@@ -1,0 +1,39 @@
+"""Frozen dataclasses that are pytrees: numbers a sweep changes are data, counts and choices are static."""
+
+import dataclasses
+from typing import Any, TypeVar, dataclass_transform
+
+import jax
+
+T = TypeVar("T")
+
+
+def static(**kwargs: Any) -> Any:
+    """Marks a field as part of the tree's structure: changing it retraces, and it never becomes an array."""
+    return dataclasses.field(metadata={"static": True}, **kwargs)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(static, dataclasses.field))
+def pytree(cls: type[T]) -> type[T]:
+    """Class decorator: a frozen dataclass whose fields are pytree children, except those made with `static()`.
+
+    Unflattening bypasses `__init__` and `__post_init__`, because JAX rebuilds trees from tracers, shardings and None,
+    which construction-time checks would refuse.
+    """
+    cls = dataclasses.dataclass(frozen=True, eq=False)(cls)
+    fields = dataclasses.fields(cls)
+    data = tuple(f.name for f in fields if not f.metadata.get("static"))
+    meta = tuple(f.name for f in fields if f.metadata.get("static"))
+
+    def flatten(value):
+        children = tuple((jax.tree_util.GetAttrKey(name), getattr(value, name)) for name in data)
+        return children, tuple(getattr(value, name) for name in meta)
+
+    def unflatten(aux, children):
+        value = object.__new__(cls)
+        for name, child in zip(data + meta, tuple(children) + aux, strict=True):
+            object.__setattr__(value, name, child)
+        return value
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
+    return cls

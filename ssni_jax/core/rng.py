@@ -1,0 +1,28 @@
+"""One typed key per sample: row i's randomness follows from the root seed and its sample id, never from its batch."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from ssni_jax.core.types import Images, Keys
+
+
+def sample_keys(root: Key[Array, ""], ids: Int[Array, " B"]) -> Keys:
+    """Keys of the samples `ids`: `fold_in(root, id)` each."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(root, ids)
+
+
+def fold(keys: Keys, draw: Int[Array, "*s"] | int) -> Keys:
+    """Keys of draw number `draw` (one for all, or one a row) of every sample."""
+    draw = jnp.broadcast_to(jnp.asarray(draw), keys.shape)
+    return jax.vmap(jax.random.fold_in)(keys, draw)
+
+
+def normal_like(keys: Keys, x: Images) -> Images:
+    """Standard normal noise in the shape of `x`; row i drawn from key i alone."""
+    return jax.vmap(lambda key: jax.random.normal(key, x.shape[1:], x.dtype))(keys)
+
+
+def uniform_like(keys: Keys, x: Images) -> Float[Array, "B ..."]:
+    """Uniform noise in [-1, 1] in the shape of `x`; row i drawn from key i alone."""
+    return jax.vmap(lambda key: jax.random.uniform(key, x.shape[1:], x.dtype, -1.0, 1.0))(keys)

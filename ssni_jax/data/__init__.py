@@ -1,0 +1,23 @@
+"""Sources of images, the loader, and the input contract."""
+
+from ssni_jax.data.digits import Digits
+from ssni_jax.data.folder import ImageFolder
+from ssni_jax.data.images import check_images, read_image, write_image
+from ssni_jax.data.loader import evaluation_batches, padded, training_batches
+from ssni_jax.data.npz import Npz
+from ssni_jax.data.source import InMemory, Source, take
+
+__all__ = [
+    "Digits",
+    "ImageFolder",
+    "InMemory",
+    "Npz",
+    "Source",
+    "check_images",
+    "evaluation_batches",
+    "padded",
+    "read_image",
+    "take",
+    "training_batches",
+    "write_image",
+]

@@ -1,0 +1,84 @@
+"""Arrays in an .npz file as a source."""
+
+import dataclasses
+import functools
+import hashlib
+import zipfile
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from ssni_jax.data.images import check_images
+from ssni_jax.data.source import Example, example
+
+
+@dataclasses.dataclass(frozen=True)
+class Npz:
+    """Rows `start` to `stop` of the arrays `images` [N, H, W, C] (uint8, or float in [0, 1]) and `labels` [N].
+
+    Without such labels every label is -1. `fingerprint` is the sha256 of the chosen pixels and labels.
+    """
+
+    path: str
+    images_key: str = "images"
+    labels_key: str = "labels"
+    start: int = 0
+    stop: int | None = None
+
+    @property
+    def images(self) -> Shaped[np.ndarray, "N H W C"]:
+        return _read(self)[0]
+
+    @property
+    def labels(self) -> Int[np.ndarray, " N"]:
+        return _read(self)[1]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.images.shape[1:]
+
+    @property
+    def n_classes(self) -> int:
+        return int(self.labels.max()) + 1
+
+    @property
+    def fingerprint(self) -> str:
+        return _digest(self)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, i: int) -> Example:
+        return example(self.images, self.labels, i)
+
+
+@functools.cache
+def _read(source: Npz) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = _arrays(source)
+    if images.ndim != 4:
+        raise ValueError(f"{source.path} holds images of shape {images.shape}; give [N, H, W, C].")
+    if labels.shape != images.shape[:1]:
+        raise ValueError(f"{source.path} holds {len(images)} images but labels of shape {labels.shape}; give one each.")
+    images, labels = images[source.start : source.stop], labels[source.start : source.stop]
+    if not len(images):
+        raise ValueError(f"{source.path} has no rows from {source.start} to {source.stop}; widen the range.")
+    return images if images.dtype == np.uint8 else check_images(images), labels.astype(np.int32)
+
+
+def _arrays(source: Npz) -> tuple[np.ndarray, np.ndarray]:
+    with open(source.path, "rb") as content:
+        if not zipfile.is_zipfile(content):
+            raise ValueError(f"{source.path} is not a whole .npz file; save it again with numpy.savez.")
+    with np.load(source.path, allow_pickle=False) as file:
+        if source.images_key not in file:
+            raise ValueError(f"{source.path} has no array {source.images_key!r}; it has {', '.join(file.files)}.")
+        images = file[source.images_key]
+        return images, file[source.labels_key] if source.labels_key in file else np.full(len(images), -1)
+
+
+@functools.cache
+def _digest(source: Npz) -> str:
+    digest = hashlib.sha256(repr((source.images.shape, str(source.images.dtype))).encode())
+    digest.update(np.ascontiguousarray(source.images).data)
+    digest.update(source.labels.astype("<i4").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,111 @@
+"""The methods of the field as values: each is a short expression over one `Purifier`."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+from ssni_jax.core.protocols import Denoiser, Grid, NoiseLevel, NoiseSchedule, Step
+from ssni_jax.purify import (
+    Calibration,
+    Constant,
+    Purifier,
+    Round,
+    Rounded,
+    ScoreNorm,
+    SsniLinear,
+    SsniSigmoid,
+)
+from ssni_jax.schedules import VP, Strided
+from ssni_jax.solvers import Ancestral, Euler, EulerMaruyama
+
+Reweight = Callable[[float], NoiseLevel]
+
+
+def unpurified(denoise: Denoiser, schedule: NoiseSchedule = VP()) -> Purifier:
+    """No rounds: the image itself, the row that every defence is compared with."""
+    return Purifier(denoise, schedule, rounds=())
+
+
+def diffpure(
+    denoise: Denoiser, step: Step, *, t_star: float = 0.1, n_steps: int = 100, schedule: NoiseSchedule = VP()
+) -> Purifier:
+    """DiffPure (Nie et al. 2022): noise every image to t_star, walk back in `n_steps` equal steps of time.
+
+    The paper takes t_star 0.1 (CIFAR-10, Linf), 0.075 (CIFAR-10, L2) and 0.15 (ImageNet).
+    """
+    level = Constant(t_star)
+    return Purifier(denoise, schedule, (Round(level, Strided(n_steps, t_star), step),))
+
+
+def diffpure_sde(denoise: Denoiser, **options) -> Purifier:
+    """DiffPure by the reverse SDE, its main setting; options as in `diffpure`."""
+    return diffpure(denoise, EulerMaruyama(), **options)
+
+
+def diffpure_ode(denoise: Denoiser, **options) -> Purifier:
+    """DiffPure by the probability-flow ODE; options as in `diffpure`."""
+    return diffpure(denoise, Euler(), **options)
+
+
+def diffpure_ddpm(denoise: Denoiser, **options) -> Purifier:
+    """DiffPure by ancestral sampling, the base of SSNI's experiments; options as in `diffpure`."""
+    return diffpure(denoise, Ancestral(), **options)
+
+
+def diffpure_ddim(denoise: Denoiser, **options) -> Purifier:
+    """DiffPure by deterministic DDIM steps; options as in `diffpure`."""
+    return diffpure(denoise, Ancestral(eta=0.0), **options)
+
+
+def ssni_n(base: Purifier, calibration: Calibration, *, tau: float, bias: float = 0.005) -> Purifier:
+    """SSNI-N over any fixed-level purifier: t = (t_star + bias) sigmoid((xi - mean) / tau), to integer steps.
+
+    `tau` is in units of the score norm, `bias` in schedule time (the paper's 5 steps are 0.005).
+    """
+    if tau <= 0:
+        raise ValueError(f"tau={tau} would divide by zero or turn SSNI-N upside down: choose a positive score norm.")
+    reweight = lambda t_star: Rounded(SsniSigmoid(calibration.mean, tau, t_star, bias))  # noqa: E731
+    return ssni(base, calibration, reweight, bias=bias)
+
+
+def ssni_l(base: Purifier, calibration: Calibration, *, bias: float = 0.005) -> Purifier:
+    """SSNI-L over any fixed-level purifier: t = t_star (xi - low) / (high - low) + bias, to integer steps."""
+    reweight = lambda t_star: Rounded(SsniLinear(calibration.low, calibration.high, t_star, bias))  # noqa: E731
+    return ssni(base, calibration, reweight, bias=bias)
+
+
+def ssni(base: Purifier, calibration: Calibration, reweight: Reweight, *, bias: float) -> Purifier:
+    """Any purifier with sample-specific noise (arXiv:2506.06027): every round's t_star becomes `reweight(t_star)`.
+
+    Grids of a fixed step size are lengthened to reach t_star + bias. A calibration of another network is refused.
+    """
+    calibration.check(base.denoise)
+    rounds = tuple(_reweighted(each, reweight, bias) for each in base.rounds)
+    deviation = ScoreNorm(base.denoise, base.schedule, calibration.n_levels)
+    return dataclasses.replace(base, rounds=rounds, deviation=deviation)
+
+
+def soft(purifier: Purifier) -> Purifier:
+    """The purifier without rounding of t, so that gradients flow through t(x) and the score norm."""
+    rounds = tuple(
+        dataclasses.replace(each, level=each.level.level) if isinstance(each.level, Rounded) else each
+        for each in purifier.rounds
+    )
+    return dataclasses.replace(purifier, rounds=rounds)
+
+
+def _reweighted(each: Round, reweight: Reweight, bias: float) -> Round:
+    if not isinstance(each.level, Constant):
+        raise ValueError(
+            f"SSNI reweights a fixed noise level, and this round's is {type(each.level).__name__}: "
+            "apply it to a recipe with a constant t_star."
+        )
+    t_star = each.level.t_star
+    return dataclasses.replace(each, level=reweight(t_star), grid=_reaching(each.grid, t_star + bias))
+
+
+def _reaching(grid: Grid, t_max: float) -> Grid:
+    if not isinstance(grid, Strided):
+        return grid
+    n_steps = math.ceil(grid.n_steps * t_max / grid.t_max - 1e-6)
+    return Strided(n_steps, grid.t_max * n_steps / grid.n_steps)

@@ -1,0 +1,69 @@
+"""Files that are either the old or the new one, whatever happens while they are written."""
+
+import errno
+import io
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """`path` holds `content` as a whole or stays as it was: a temporary file beside it, fsync, os.replace."""
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise disk_error(path, error) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as indented JSON; arrays become lists, and a number that is not finite becomes null."""
+    write_bytes(path, (json.dumps(plain(value), indent=2, allow_nan=False) + "\n").encode())
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """The arrays as one compressed .npz."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **{name: np.asarray(array) for name, array in arrays.items()})  # type: ignore[arg-type]
+    write_bytes(path, content.getvalue())
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file; a damaged one is named."""
+    try:
+        return json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON ({error}); delete it and run the command that made it again.") from error
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON spells it: string keys, lists, Python numbers, null for NaN and infinity."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def disk_error(path: Path, error: OSError) -> OSError:
+    """One sentence for a failed write: the file, the cause and the remedy."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    remedy = "free space on its disk" if full else "make it writable"
+    return OSError(f"Could not write {path} ({error.strerror}); {remedy} and run the same command again to resume.")

@@ -1,0 +1,193 @@
+"""One evaluation run in one directory: batch by batch, each finished batch on disk before the next begins."""
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from ssni_jax import __version__
+from ssni_jax.core.describe import describe
+from ssni_jax.core.fingerprint import fingerprint
+from ssni_jax.core.rng import fold, sample_keys
+from ssni_jax.data import evaluation_batches
+from ssni_jax.dist import global_rows, local_rows, make_mesh, wait_for_all
+from ssni_jax.evals.prediction import make_predict
+from ssni_jax.evals.robust import ATTACK, CLEAN, Outcome, judge, make_attack
+from ssni_jax.purify import Defense
+from ssni_jax.purify.surrogate import surrogate
+from ssni_jax.runs.atomic import write_arrays
+from ssni_jax.runs.experiment import Evaluation
+from ssni_jax.runs.pictures import save_pictures
+from ssni_jax.runs.progress import Running
+from ssni_jax.runs.records import Record, RecordWriter, completed_ids
+from ssni_jax.runs.workdir import load_results, open_workdir, write_run
+
+CURVE_POINTS = 200
+
+
+class Programs(NamedTuple):
+    """The compiled functions of a run, and how long compiling took."""
+
+    predict: Callable[..., Any]
+    attack: Callable[..., Any]
+    classify: Callable[..., Any]
+    compile_seconds: float
+
+
+def run_evaluation(experiment: Evaluation, defense: Defense, workdir: Path, command: str) -> None:
+    """Evaluates every image that has no record yet; `defense` is the experiment's with its networks in place."""
+    networks = {"denoise": fingerprint(defense.purify.denoise), "classify": fingerprint(defense.classify)}
+    open_workdir(workdir, {**describe(experiment), "networks": networks})
+    ids = np.arange(len(experiment.images) if experiment.n_images is None else experiment.n_images)
+    mesh, facts = make_mesh(), {"defense": experiment.name, **run_facts(experiment)}
+    if jax.process_index() == 0:
+        write_run(workdir, ids, command, **facts)
+    done = completed_ids(workdir)
+    wait_for_all("planned")  # a process that appended before another had read would leave them with different plans
+    todo = pending(ids, experiment.batch_size, done)
+    with RecordWriter(workdir, jax.process_index()) as writer:
+        if todo:
+            facts |= evaluate_batches(mesh, experiment, defense, Sink(workdir, writer, todo, done))
+    wait_for_all("evaluated")
+    if jax.process_index() == 0:
+        write_run(workdir, ids, command, **facts, level_curve=level_curve(defense, workdir))
+
+
+class Sink(NamedTuple):
+    """Where results go, which batches are wanted ({batch number: its ids}), and which images are already on disk."""
+
+    workdir: Path
+    writer: RecordWriter
+    todo: dict[int, np.ndarray]
+    done: set[int]
+
+
+def evaluate_batches(mesh: Mesh, experiment: Evaluation, defense: Defense, sink: Sink) -> dict[str, Any]:
+    """Attacks and judges the wanted batches; returns what is worth knowing about the run."""
+    steps = experiment.surrogate_steps
+    attacked = defense if steps is None else surrogate(defense, steps)
+    programs = None
+    with Running(sink.workdir, experiment, sum(map(len, sink.todo.values()))) as running:
+        for number, batch in chosen_batches(experiment, sink.todo):
+            rows = global_rows(mesh, batch)
+            keys = sample_keys(jax.random.key(experiment.seed), rows["id"])
+            programs = programs or compiled(mesh, experiment, defense, attacked, keys, rows)
+            outcome, seconds = evaluate(programs, experiment, defense, attacked, keys, rows)
+            save(experiment, sink, number, batch, outcome, seconds)
+            running.advance(len(sink.todo[number]))
+    return {"compile_seconds": round(programs.compile_seconds, 2) if programs else 0.0}
+
+
+def pending(ids: np.ndarray, batch_size: int, done: set[int]) -> dict[int, np.ndarray]:
+    """Batches with an unfinished image, whole: a resumed batch has the shape and the rows of an uninterrupted run."""
+    batches = {k: ids[start : start + batch_size] for k, start in enumerate(range(0, len(ids), batch_size))}
+    return {k: batch for k, batch in batches.items() if not done.issuperset(batch.tolist())}
+
+
+def chosen_batches(
+    experiment: Evaluation, todo: Mapping[int, np.ndarray]
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """This process's rows of each wanted batch."""
+    for number, ids in todo.items():
+        mine = (jax.process_index(), jax.process_count())
+        yield number, next(evaluation_batches(experiment.images, experiment.batch_size, ids.tolist(), *mine))
+
+
+def compiled(mesh: Mesh, experiment: Evaluation, defense: Defense, attacked: Defense, keys: Any, rows: Any) -> Programs:
+    """All programs of a run, compiled before the clock of any batch starts."""
+    start = time.perf_counter()
+    x, y = rows["image"], rows["label"]
+    predict = make_predict(mesh, experiment.n_slots).lower(defense, keys, x).compile()
+    attack = make_attack(mesh).lower(experiment.attack, attacked, keys, x, y).compile()
+    classify = jax.jit(lambda classify, x: classify(x)).lower(defense.classify, x).compile()
+    return Programs(predict, attack, classify, time.perf_counter() - start)
+
+
+def evaluate(
+    programs: Programs, experiment: Evaluation, defense: Defense, attacked: Defense, keys: Any, rows: Any
+) -> tuple[Outcome, float]:
+    """One batch, and the seconds of its clean defended prediction."""
+    start = time.perf_counter()
+    clean = jax.block_until_ready(programs.predict(defense, fold(keys, CLEAN), rows["image"]))
+    seconds = time.perf_counter() - start
+    adversarial = programs.attack(experiment.attack, attacked, fold(keys, ATTACK), rows["image"], rows["label"])
+    judged = judge(programs.predict, defense, keys, adversarial, experiment.n_draws)
+    return Outcome(clean, adversarial, judged, programs.classify(defense.classify, adversarial)), seconds
+
+
+def save(
+    experiment: Evaluation, sink: Sink, number: int, batch: Mapping[str, np.ndarray], outcome: Outcome, seconds: float
+) -> None:
+    """Pictures and adversarial images first, records last: an image with a record has everything else."""
+    local = jax.tree.map(local_rows, outcome)
+    mine = np.flatnonzero(batch["mask"])
+    for row in mine[batch["id"][mine] < experiment.n_pictures].tolist():
+        judged = local.judged[0]
+        stages = {"clean": batch["image"], "purified_clean": local.clean.image, "adversarial": local.adversarial}
+        stages |= {"noised": judged.noised, "purified": judged.image}
+        save_pictures(sink.workdir, int(batch["id"][row]), **{name: images[row] for name, images in stages.items()})
+    folder = sink.workdir / f"adversarial-{jax.process_index()}"
+    write_arrays(folder / f"batch-{number}.npz", {"id": batch["id"][mine], "image": local.adversarial[mine]})
+    records = [as_record(batch, local, row, seconds / len(batch["mask"])) for row in mine.tolist()]
+    sink.writer.append([record for record in records if record["id"] not in sink.done])
+
+
+def as_record(batch: Mapping[str, np.ndarray], outcome: Outcome, row: int, seconds: float) -> Record:
+    """What is kept of one image."""
+    clean, judged = outcome.clean, outcome.judged
+    change = outcome.adversarial[row] - batch["image"][row]
+    logits = [clean.logits[row], outcome.undefended[row], *(each.logits[row] for each in judged)]
+    return Record(
+        id=int(batch["id"][row]),
+        label=int(batch["label"][row]),
+        clean_prediction=int(np.argmax(clean.logits[row])),
+        clean_t=clean.t[row].tolist() or None,
+        clean_norm=measured(clean.deviation[row]),
+        clean_nfe=float(clean.n_calls[row]),
+        adversarial_prediction=int(np.argmax(judged[0].logits[row])),
+        adversarial_draws=[int(np.argmax(each.logits[row])) for each in judged],
+        adversarial_t=judged[0].t[row].tolist() or None,
+        adversarial_norm=measured(judged[0].deviation[row]),
+        adversarial_nfe=float(judged[0].n_calls[row]),
+        undefended_prediction=int(np.argmax(outcome.undefended[row])),
+        linf=float(np.max(np.abs(change))),
+        l2=float(np.linalg.norm(change)),
+        seconds=seconds,
+        valid=bool(np.all(np.isfinite(logits))),
+    )
+
+
+def measured(deviation: Any) -> float | None:
+    """A norm is positive; zero stands for a method that measures none."""
+    return float(deviation) if deviation != 0 else None
+
+
+def run_facts(experiment: Evaluation) -> dict[str, Any]:
+    """Where and with what the numbers were made."""
+    steps = experiment.surrogate_steps
+    return {
+        "version": __version__,
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "devices": [device.device_kind for device in jax.devices()],
+        "data": experiment.images.fingerprint,
+        "gradient": "exact" if steps is None else f"surrogate of {steps} steps a round",
+        "attack": describe(experiment.attack),
+        "seed": experiment.seed,
+    }
+
+
+def level_curve(defense: Defense, workdir: Path) -> dict[str, list[float]] | None:
+    """t averaged over rounds, for the norms that occurred; the report draws it."""
+    records = load_results(workdir).records
+    norms = [norm for each in records for norm in (each["clean_norm"], each["adversarial_norm"]) if norm is not None]
+    if not norms or not defense.purify.rounds:
+        return None
+    grid = np.linspace(0, max(norms), CURVE_POINTS)
+    return {"norm": grid.tolist(), "t": np.asarray(defense.purify.times(jnp.asarray(grid))).mean(axis=0).tolist()}

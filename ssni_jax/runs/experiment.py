@@ -1,0 +1,89 @@
+"""What a config file builds: one frozen value that says everything about a run."""
+
+import dataclasses
+from typing import Protocol, runtime_checkable
+
+from flax import nnx
+
+from ssni_jax.attacks import Pgd
+from ssni_jax.core.protocols import Attack, Loss
+from ssni_jax.data import Source
+from ssni_jax.purify import Defense
+from ssni_jax.training import Adam
+
+
+@runtime_checkable
+class Architecture(Protocol):
+    """The shape of a network; `make` builds it."""
+
+    def make(self, *, rngs: nnx.Rngs) -> nnx.Module: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """One network to train: what `ssni train` reads."""
+
+    name: str
+    """File name of the exported network."""
+    network: Architecture
+    loss: Loss
+    images: Source
+    optimizer: Adam = Adam()
+    batch_size: int = 128
+    """Images a step, over all devices."""
+    n_steps: int = 10_000
+    n_accumulate: int = 1
+    """Micro-batches a step, to save memory."""
+    ema_decay: float = 0.999
+    """Decay of the averaged weights, which are the ones exported."""
+    seed: int = 0
+    every: int = 100
+    """Steps between two lines of progress."""
+    save_every: int = 1000
+    """Steps between two checkpoints."""
+    licence: str = "Apache-2.0"
+    """Licence of the exported weights."""
+
+    def __post_init__(self):
+        check_positive(self, "batch_size", "n_steps", "n_accumulate", "every", "save_every")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """One defence under one attack on one set of images: what `ssni evaluate` reads."""
+
+    name: str
+    """How tables and pictures call the defence."""
+    defense: Defense
+    images: Source
+    attack: Attack = Pgd()
+    surrogate_steps: int | None = None
+    """Solver steps a round of the defence whose gradient the attack takes; None for the exact gradient."""
+    n_images: int | None = None
+    """The first so many images; None for all."""
+    batch_size: int = 64
+    """Images at a time, over all devices."""
+    n_slots: int = 32
+    """Rows of one network call of the ragged solver, on each device."""
+    n_draws: int = 1
+    """Fresh keys under which each adversarial image is judged."""
+    n_pictures: int = 6
+    """Images whose stages are kept for the report."""
+    seed: int = 0
+
+    def __post_init__(self):
+        check_positive(self, "batch_size", "n_slots", "n_draws")
+        if self.surrogate_steps is not None:
+            check_positive(self, "surrogate_steps")
+        if self.n_images is not None and not 0 < self.n_images <= len(self.images):
+            raise ValueError(
+                f"n_images={self.n_images} is not between 1 and the {len(self.images)} images of the source: "
+                "choose a number in that range or None for all."
+            )
+
+
+def check_positive(value: object, *names: str) -> None:
+    """Refuses counts below one, by name."""
+    for name in names:
+        if getattr(value, name) < 1:
+            raise ValueError(f"{name}={getattr(value, name)} is less than 1: choose a positive number.")

@@ -1,0 +1,69 @@
+"""Variance-preserving noise in continuous and in discrete time, seen as the noise sigma of the unscaled state."""
+
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ssni_jax.core.arrays import safe_sqrt
+from ssni_jax.core.pytree import pytree, static
+
+Times = Float[Array, "*s"]
+
+
+@pytree
+class VP:
+    """VP-SDE of Song et al. 2021, eqs. 32-33: 1 + sigma^2 = exp(t^2 (beta_max - beta_min) / 2 + t beta_min)."""
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+
+    def sigma(self, t: Times) -> Times:
+        return safe_sqrt(jnp.expm1(self._log_variance(t)))
+
+    def scale(self, t: Times) -> Times:
+        return jnp.exp(-0.5 * self._log_variance(t))
+
+    def inverse(self, sigma: Times) -> Times:
+        """Positive root of the quadratic in t, in the form that does not cancel at small sigma."""
+        log_variance = jnp.log1p(jnp.square(sigma))
+        root = safe_sqrt(self.beta_min**2 + 2 * (self.beta_max - self.beta_min) * log_variance)
+        return 2 * log_variance / (root + self.beta_min)
+
+    def _log_variance(self, t):
+        return 0.5 * jnp.square(t) * (self.beta_max - self.beta_min) + t * self.beta_min
+
+
+@pytree
+class DiscreteVP:
+    """DDPM's table of `n` steps (Ho et al. 2020): t = k / n is the noise after k steps, that is of index k - 1.
+
+    Between two table entries sigma is interpolated linearly, so that a soft t has a gradient.
+    """
+
+    beta_first: float = static(default=1e-4)
+    beta_last: float = static(default=2e-2)
+    n: int = static(default=1000)
+
+    def sigma(self, t: Times) -> Times:
+        steps, table = self._table()
+        return jnp.interp(t * self.n, steps, table)
+
+    def scale(self, t: Times) -> Times:
+        return 1 / jnp.sqrt(1 + jnp.square(self.sigma(t)))
+
+    def inverse(self, sigma: Times) -> Times:
+        steps, table = self._table()
+        return jnp.interp(sigma, table, steps) / self.n
+
+    def _table(self):
+        table = discrete_sigmas(self.beta_first, self.beta_last, self.n)
+        return jnp.arange(self.n + 1, dtype=jnp.float32), jnp.asarray(table, jnp.float32)
+
+
+@functools.cache
+def discrete_sigmas(beta_first: float, beta_last: float, n: int) -> np.ndarray:
+    """sigma_k = sqrt((1 - abar_k) / abar_k) for k = 0 ... n in float64, betas linearly spaced."""
+    log_abar = np.cumsum(np.log1p(-np.linspace(beta_first, beta_last, n)))
+    return np.concatenate([[0.0], np.sqrt(np.expm1(-log_abar))])

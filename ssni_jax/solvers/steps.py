@@ -1,0 +1,73 @@
+"""One move from noise `hi` to noise `lo` of the unscaled state x = x0 + sigma * n; `lo` may be zero, `hi` may not."""
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+
+from ssni_jax.core.arrays import over, safe_sqrt
+from ssni_jax.core.pytree import pytree
+from ssni_jax.core.rng import normal_like
+from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
+
+
+@pytree
+class Euler:
+    """Probability-flow step, Karras et al. 2022, eqs. 1 and 3 with sigma(t) = t."""
+
+    n_calls: ClassVar[int] = 1
+
+    def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
+        return x + over(lo - hi, x) * _slope(denoise, x, hi)
+
+
+@pytree
+class Heun:
+    """Second-order probability-flow step, Karras et al. 2022, algorithm 1; to noise zero it is Euler's step."""
+
+    n_calls: ClassVar[int] = 2
+
+    def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
+        slope = _slope(denoise, x, hi)
+        euler = x + over(lo - hi, x) * slope
+        corrected = (slope + _slope(denoise, euler, jnp.where(lo == 0, hi, lo))) / 2
+        return jnp.where(over(lo == 0, x), euler, x + over(lo - hi, x) * corrected)
+
+
+@pytree
+class EulerMaruyama:
+    """Reverse-SDE step with clock sigma^2, the reverse diffusion sampler of Song et al. 2021, eq. 46."""
+
+    n_calls: ClassVar[int] = 1
+
+    def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
+        variance = jnp.square(hi) - jnp.square(lo)
+        drift = over(variance / jnp.square(hi), x) * (denoise(x, hi) - x)
+        return x + drift + over(safe_sqrt(variance), x) * normal_like(keys, x)
+
+
+@pytree
+class Ancestral:
+    """DDPM at eta 1 (Ho et al. 2020, eq. 11), DDIM at eta 0 (Song et al. 2020, eq. 12), written in sigma."""
+
+    n_calls: ClassVar[int] = 1
+    eta: float = 1.0
+
+    def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
+        x0 = denoise(x, hi)
+        up = self.eta * lo * safe_sqrt(1 - jnp.square(lo / hi))
+        down = safe_sqrt(jnp.square(lo) - jnp.square(up))
+        return x0 + over(down / hi, x) * (x - x0) + over(up, x) * normal_like(keys, x)
+
+
+@pytree
+class Renoise:
+    """Denoise, then noise afresh: multistep consistency sampling, Song et al. 2023, algorithm 1."""
+
+    n_calls: ClassVar[int] = 1
+
+    def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
+        return denoise(x, hi) + over(lo, x) * normal_like(keys, x)
+
+
+def _slope(denoise, x, sigma):
+    return (x - denoise(x, sigma)) / over(sigma, x)

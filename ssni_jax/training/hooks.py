@@ -1,0 +1,139 @@
+"""What happens beside training: each hook is called after every step and reads the device only when it is due."""
+
+import json
+import math
+import os
+import signal
+import time
+from pathlib import Path
+
+import jax
+
+from ssni_jax.dist import any_process
+from ssni_jax.training.checkpoint import Checkpoints, Resumable
+from ssni_jax.training.loop import Hook
+from ssni_jax.training.progress import Progress
+from ssni_jax.training.state import TrainState
+from ssni_jax.training.step import Metrics
+
+
+def usual_hooks(
+    checkpoints: Checkpoints,
+    batches: Resumable,
+    *,
+    n_steps: int,
+    batch_size: int,
+    every: int = 100,
+    save_every: int = 1000,
+) -> tuple[Hook, ...]:
+    """Stop on NaN, save, leave on a signal, write metrics.jsonl beside the checkpoints and show progress.
+
+    In this order a file never holds what a check would have refused.
+    """
+    save = Save(checkpoints, batches, save_every, n_steps)
+    metrics = MetricsFile(checkpoints.directory / "metrics.jsonl", every)
+    return StopOnNan(every), save, LeaveOnSignal(save), metrics, Progress(n_steps, batch_size, every)
+
+
+class StopOnNan:
+    """Ends the run in one sentence when the loss or the gradient is no longer finite."""
+
+    def __init__(self, every: int = 100):
+        self.every = every
+
+    def __call__(self, n: int, state: TrainState, metrics: Metrics) -> None:
+        if n % self.every == 0:
+            check_finite(n, metrics)
+
+
+class Save:
+    """Saves every `every` steps and after the last one, never a state whose loss or gradient is not finite."""
+
+    def __init__(self, checkpoints: Checkpoints, batches: Resumable | None = None, every: int = 1000, last: int = 0):
+        self.checkpoints, self.batches, self.every, self.last = checkpoints, batches, every, last
+
+    def __enter__(self) -> "Save":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.checkpoints.wait()
+
+    def __call__(self, n: int, state: TrainState, metrics: Metrics) -> None:
+        if n % self.every == 0 or n == self.last:
+            self.now(n, state, metrics)
+
+    def now(self, n: int, state: TrainState, metrics: Metrics) -> None:
+        """Begins a save."""
+        check_finite(n, metrics)
+        self.checkpoints.save(n, state, self.batches)
+
+
+class LeaveOnSignal:
+    """On SIGTERM or SIGINT saves at the end of the step and exits with code 0; a second signal ends at once.
+
+    Several processes agree every `every` steps, so that all save the same step.
+    """
+
+    def __init__(self, save: Save, every: int = 10):
+        self.save, self.every, self.asked = save, every, False
+
+    def __enter__(self) -> "LeaveOnSignal":
+        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def __call__(self, n: int, state: TrainState, metrics: Metrics) -> None:
+        agreed = jax.process_count() == 1 or n % self.every == 0
+        if agreed and any_process(self.asked):
+            self.save.now(n, state, metrics)
+            self.save.checkpoints.wait()
+            if jax.process_index() == 0:
+                print(f"Stopped and saved after step {n}; resume with the same command.", flush=True)
+            raise SystemExit(0)
+
+    def _ask(self, number: int, frame: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+class MetricsFile:
+    """Appends one JSON line every `every` steps, on process 0; a resumed run replaces the lines it repeats."""
+
+    def __init__(self, path: str | Path, every: int = 100):
+        self.path, self.every, self._started = Path(path), every, None
+
+    def __call__(self, n: int, state: TrainState, metrics: Metrics) -> None:
+        if jax.process_index():
+            return
+        if self._started is None:
+            self._started = time.monotonic()
+            keep_lines_before(self.path, n)
+        if n % self.every == 0:
+            seconds = round(time.monotonic() - self._started, 3)
+            line = {"step": n, "seconds": seconds, **{name: float(value) for name, value in metrics.items()}}
+            with self.path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+
+def keep_lines_before(path: Path, step: int) -> None:
+    """Drops the lines of a metrics file from `step` on, and a line that a kill cut short."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] < step]
+    beside = path.with_suffix(".tmp")
+    beside.write_text("".join(kept))
+    os.replace(beside, path)
+
+
+def check_finite(n: int, metrics: Metrics) -> None:
+    """A ValueError when a metric of step n is NaN or infinite; waits for the device."""
+    for name, value in metrics.items():
+        if not math.isfinite(float(value)):
+            raise ValueError(
+                f"{name} is {float(value)} at step {n}: training has diverged; the last checkpoint before it is kept,"
+                " so restart from there with a lower learning rate or a smaller clip."
+            )

@@ -1,0 +1,61 @@
+"""What is minimised: pure values called with the model, one key per row and a batch of images in [0, 1]."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from ssni_jax.core.arrays import over, to_diffusion_range
+from ssni_jax.core.pytree import pytree, static
+from ssni_jax.core.rng import fold, normal_like
+from ssni_jax.core.types import Keys, Level, Tree
+from ssni_jax.networks import Preconditioned
+from ssni_jax.training.augment import Augment, augmented
+
+AUGMENT, LEVEL, NOISE, DROPOUT = range(4)
+
+
+@pytree
+class DenoisingLoss:
+    """Weighted denoising score matching, Karras et al. 2022, eqs. 2 and 8, as a mean over pixels.
+
+    ln sigma ~ N(p_mean, p_std^2), clipped to [sigma_min, sigma_max]; the weight 1 / c_out(sigma)^2 gives every noise
+    level the same error at the network's output, for any preconditioning.
+    """
+
+    coefficients: Tree
+    p_mean: float = -1.2
+    p_std: float = 1.2
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    augment: tuple[Augment, ...] = static(default=())
+
+    def __call__(self, model: Tree, keys: Keys, batch: dict[str, Array]) -> tuple[Float[Array, ""], dict[str, Array]]:
+        x0 = to_diffusion_range(augmented(self.augment, fold(keys, AUGMENT), batch["image"]))
+        sigma = self.levels(fold(keys, LEVEL))
+        x = x0 + over(sigma, x0) * normal_like(fold(keys, NOISE), x0)
+        denoised = Preconditioned(model, self.coefficients)(x, sigma, dropout_keys=fold(keys, DROPOUT))
+        weight = 1 / jnp.square(self.coefficients(sigma).out)
+        return jnp.mean(over(weight, x0) * jnp.square(denoised - x0)), {}
+
+    def levels(self, keys: Keys) -> Level:
+        """Noise level of each row, in the [-1, 1] range."""
+        log_sigma = self.p_mean + self.p_std * jax.vmap(jax.random.normal)(keys)
+        return jnp.clip(jnp.exp(log_sigma), self.sigma_min, self.sigma_max)
+
+
+@pytree
+class CrossEntropy:
+    """Cross-entropy of a classifier; `noise` (standard deviation in the [0, 1] range) trains one for smoothing."""
+
+    noise: float = 0.0
+    label_smoothing: float = 0.0
+    augment: tuple[Augment, ...] = static(default=())
+
+    def __call__(self, model: Tree, keys: Keys, batch: dict[str, Array]) -> tuple[Float[Array, ""], dict[str, Array]]:
+        x, y = augmented(self.augment, fold(keys, AUGMENT), batch["image"]), batch["label"]
+        x = x + self.noise * normal_like(fold(keys, NOISE), x)
+        logits = model(x, train=True, dropout_keys=fold(keys, DROPOUT))
+        target = optax.smooth_labels(jax.nn.one_hot(y, logits.shape[-1]), self.label_smoothing)
+        accuracy = jnp.mean(jnp.argmax(logits, -1) == y)
+        return jnp.mean(optax.softmax_cross_entropy(logits, target)), {"accuracy": accuracy}

@@ -1,0 +1,96 @@
+"""Stored networks by name: those that ship with the package, and any that `ssni train` wrote."""
+
+import dataclasses
+import functools
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ssni_jax.convert import read_about, read_arrays
+from ssni_jax.core.describe import rebuild
+from ssni_jax.core.types import Tree
+from ssni_jax.networks import EdmCoefficients, Preconditioned, SongUNetConfig, VpCoefficients, WideResNetConfig
+from ssni_jax.networks.network import Network, abstract, unflat
+from ssni_jax.purify import Calibration
+from ssni_jax.schedules import VE, VP, DiscreteVP
+
+KINDS = {
+    kind.__name__: kind
+    for kind in (SongUNetConfig, WideResNetConfig, EdmCoefficients, VpCoefficients, VP, VE, DiscreteVP)
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+    """A stored network: the name of a bundled one, or a path without its .safetensors ending.
+
+    It stands in a configuration where the network will be; `resolve` puts the network there.
+    """
+
+    name: str
+
+    @property
+    def path(self) -> Path:
+        return bundled_path() / self.name if self.name in bundled() else Path(self.name)
+
+    @property
+    def fingerprint(self) -> str:
+        return self.about()["fingerprint"]
+
+    def about(self) -> dict[str, Any]:
+        """Architecture, licence, provenance and hashes."""
+        if self.name not in bundled() and not self.path.with_suffix(".json").is_file():
+            raise FileNotFoundError(
+                f"There is no stored network {self.name!r}: give one of {', '.join(bundled())}, "
+                "or the path of a .safetensors file without its ending."
+            )
+        return read_about(self.path)
+
+    def load(self) -> Tree:
+        """A denoiser if the network was stored with preconditioning coefficients, else a classifier."""
+        return _load(self)
+
+    def calibration(self) -> Calibration:
+        """The reference score norms stored beside the network by `ssni calibrate`."""
+        return read_calibration(self.path.with_suffix(".calibration.json"))
+
+
+def resolve(tree: Tree) -> Tree:
+    """The tree with every `Pretrained` replaced by its network."""
+    return jax.tree.map(lambda leaf: leaf.load() if isinstance(leaf, Pretrained) else leaf, tree)
+
+
+def bundled_path() -> Path:
+    """The folder of the weights that ship with the package."""
+    return Path(str(files("ssni_jax") / "weights"))
+
+
+@functools.cache
+def bundled() -> tuple[str, ...]:
+    """Names of the networks that ship with the package."""
+    return tuple(sorted(path.stem for path in bundled_path().glob("*.safetensors")))
+
+
+def read_calibration(path: Path) -> Calibration:
+    """A calibration file, or a sentence saying how to make one."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no calibration at {path}: write one with `ssni calibrate`.")
+    try:
+        return Calibration.from_json(json.loads(path.read_text()))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}): write it again with `ssni calibrate`.") from None
+
+
+@functools.cache
+def _load(stored: Pretrained) -> Tree:
+    about = stored.about()
+    config = rebuild(about["architecture"], KINDS)
+    graphdef, shapes = abstract(config.make)
+    arrays = {name: jnp.asarray(array, jnp.float32) for name, array in read_arrays(stored.path).items()}
+    network = Network(graphdef, unflat(shapes, arrays))
+    coefficients = about.get("coefficients")
+    return Preconditioned(network, rebuild(coefficients, KINDS)) if coefficients else network

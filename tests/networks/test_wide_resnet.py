@@ -1,0 +1,123 @@
+"""Laws of the WideResNet."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from ssni_jax.core.protocols import Classifier
+from ssni_jax.core.rng import sample_keys
+from ssni_jax.networks import Network, WideResNetConfig, abstract, flat, n_params
+from ssni_jax.networks.wide_resnet import ResidualBlock
+
+TINY = WideResNetConfig(depth=10, widen_factor=1, in_channels=1, dropout=0.3, mean=(0.2,), std=(0.4,))
+X = jax.random.uniform(jax.random.key(0), (4, 8, 8, 1))
+
+
+@pytest.fixture(scope="module")
+def network(filled) -> Network:
+    return filled(TINY.make)
+
+
+@jax.jit
+def run(network, x, **options):
+    return network(x, **options)
+
+
+@jax.jit
+def trained(network, x):
+    """Logits of one training pass and the arrays it leaves behind."""
+    module = nnx.merge(network.graphdef, network.state)
+    logits = module(x, train=True)
+    return logits, flat(nnx.split(module)[1])
+
+
+def test_a_batch_is_a_bag_in_evaluation(network):
+    np.testing.assert_allclose(run(network, X)[2:3], run(network, X[2:3]), rtol=1e-4, atol=1e-5)
+
+
+def test_training_moves_the_running_statistics_towards_the_batch(network):
+    before, after = flat(network.state), trained(network, X)[1]
+    hidden = np.asarray(nnx.merge(network.graphdef, network.state).conv((X - 0.2) / 0.4))
+    mean, var = hidden.mean((0, 1, 2)), hidden.reshape(-1, 16).var(0, ddof=1)
+    for name, target in (("mean", mean), ("var", var)):
+        key = f"blocks/block0/norm0/{name}"
+        np.testing.assert_allclose(after[key], 0.9 * before[key] + 0.1 * target, rtol=1e-4, atol=1e-5)
+    changed = {key for key in before if not np.array_equal(before[key], after[key])}
+    assert changed == {
+        key for key in before if key.endswith(("norm/mean", "norm/var", "0/mean", "1/mean", "0/var", "1/var"))
+    }
+
+
+def test_evaluation_leaves_the_module_alone(network):
+    module = nnx.merge(network.graphdef, jax.tree.map(jnp.copy, network.state))
+    before = {key: np.asarray(value) for key, value in flat(nnx.state(module)).items()}
+    module(X)
+    assert all(np.array_equal(value, before[key]) for key, value in flat(nnx.state(module)).items())
+
+
+def test_training_normalises_by_the_batch_and_evaluation_does_not(network):
+    assert float(jnp.max(jnp.abs(trained(network, X)[0] - run(network, X)))) > 1e-2
+
+
+def test_normalisation_is_inside(network, filled):
+    bare = filled(dataclasses.replace(TINY, mean=(0.0,), std=(1.0,)).make)
+    np.testing.assert_allclose(run(network, X), run(bare, (X - 0.2) / 0.4), rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_needs_keys_and_is_drawn_per_row(network):
+    keys = sample_keys(jax.random.key(1), jnp.arange(4))
+    one, other = (run(network, X, dropout_keys=k) for k in (keys, keys.at[1].set(jax.random.key(9))))
+    np.testing.assert_array_equal(jnp.max(jnp.abs(one - other), 1) > 0, [False, True, False, False])
+    assert float(jnp.max(jnp.abs(one - run(network, X)))) > 1e-3
+
+
+def test_bfloat16_is_close_to_float32(network, filled):
+    rough = filled(dataclasses.replace(TINY, dtype="bfloat16").make)
+    exact, close = run(network, X), run(rough, X)
+    assert close.dtype == jnp.float32
+    assert 1e-5 < float(jnp.linalg.norm(exact - close) / jnp.linalg.norm(exact)) < 3e-2
+
+
+def test_the_gradient_is_finite(network):
+    slope = jax.grad(lambda x: jnp.sum(jnp.square(run(network, x))))(jnp.zeros_like(X))
+    assert bool(jnp.all(jnp.isfinite(slope))) and float(jnp.max(jnp.abs(slope))) > 0
+
+
+def test_where_the_width_changes_the_shortcut_starts_from_the_activation():
+    block = ResidualBlock(1, 2, 1, rngs=nnx.Rngs(0))
+    assert block.shortcut is not None
+    block.conv1.kernel[...] = jnp.zeros((3, 3, 2, 2))
+    block.shortcut.kernel[...] = jnp.array([1.0, -1.0]).reshape(1, 1, 1, 2)
+    x = jnp.linspace(-1, 1, 16).reshape(1, 4, 4, 1)
+    active = jax.nn.relu(x)
+    np.testing.assert_allclose(block(x, False, 0.0, None), jnp.concatenate([active, -active], -1), rtol=1e-4)
+
+
+def test_any_image_size_fits(network):
+    assert run(network, jnp.zeros((2, 32, 32, 1))).shape == (2, 10)
+    assert isinstance(network, Classifier)
+
+
+def test_wrn_28_10_has_the_published_size():
+    assert n_params(abstract(WideResNetConfig().make)[1]) == 36_479_194
+
+
+def test_a_config_survives_json():
+    assert WideResNetConfig(**json.loads(json.dumps(dataclasses.asdict(TINY)))) == TINY
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"depth": 12}, "cannot have depth 12: use 6 n \\+ 4"),
+        ({"std": (1.0, 1.0)}, "std has 2 values, but needs 1 or 1"),
+    ],
+)
+def test_an_impossible_config_is_refused(change, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        dataclasses.replace(TINY, **change)

@@ -1,0 +1,108 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ssni_jax.core.rng import fold, normal_like
+from ssni_jax.purify import Held, NoDeviation, ScoreNorm, SingleScoreNorm
+from ssni_jax.purify.deviation import score
+from ssni_jax.schedules import VE, VP
+from tests.kit import Gaussian, images, keys, two_modes
+
+B, STD, N_LEVELS = 4, 0.5, 20
+X = 2 * images(B) - 1
+EPS = ScoreNorm(Gaussian(STD), VP(), N_LEVELS)
+
+
+def vp(t):
+    """Mean and standard deviation of the scaled state at t, float64 (Song et al. 2021, eq. 33)."""
+    log_mean = -0.25 * t**2 * (20 - 0.1) - 0.5 * t * 0.1
+    return np.exp(log_mean), np.sqrt(-np.expm1(2 * log_mean))
+
+
+def norm_by_hand(x, noises):
+    """The released computation in float64: the norm of the mean over i of -eps_theta(x_i) / std_i."""
+    total = 0.0
+    for i, noise in enumerate(noises, start=1):
+        mean, std = vp(i / 1000)
+        state = mean * np.asarray(x, np.float64) + std * np.asarray(noise, np.float64)
+        x0 = STD**2 / (STD**2 + (std / mean) ** 2) * state / mean
+        total += -((state - mean * x0) / std) / std
+    return np.linalg.norm((total / len(noises)).reshape(len(x), -1), axis=1)
+
+
+def test_the_score_norm_is_that_of_the_released_formula_for_the_same_noise():
+    noises = [normal_like(fold(keys(B), i), X) for i in range(1, N_LEVELS + 1)]
+    np.testing.assert_allclose(jax.jit(EPS)(keys(B), X), norm_by_hand(X, noises), rtol=1e-4)
+
+
+def test_the_mean_square_score_norm_of_a_gaussian_is_its_closed_form():
+    """s_i = -(m_i x + std_i z_i) / v_i with v_i = m_i^2 std^2 + std_i^2: mean square |x|^2 a^2 + d sum b_i^2 / n^2."""
+    n, x = 2000, X[:1]
+    found = jax.jit(EPS)(keys(n), jnp.tile(x, (n, 1, 1, 1)))
+    mean, std = vp(np.arange(1, N_LEVELS + 1) / 1000)
+    total = mean**2 * STD**2 + std**2
+    expected = np.sum(x**2) * np.mean(mean / total) ** 2 + x.size * np.sum((std / total) ** 2) / N_LEVELS**2
+    np.testing.assert_allclose(jnp.mean(found**2), expected, rtol=0.02)
+
+
+def test_the_single_score_norm_takes_the_image_as_the_scaled_state_without_noise():
+    mean, std = vp(0.02)
+    expected = np.linalg.norm(np.asarray(X).reshape(B, -1), axis=1) / (mean**2 * STD**2 + std**2)
+    np.testing.assert_allclose(SingleScoreNorm(Gaussian(STD), VP())(keys(B), X), expected, rtol=1e-4)
+
+
+def test_the_score_is_the_gradient_of_the_scaled_states_log_density():
+    sigma = jnp.linspace(0.1, 2.0, B)
+    scale = VP().scale(VP().inverse(sigma))[:, None, None, None]
+    state = scale * X
+    density = lambda v: -0.5 * jnp.sum(v**2 / (scale**2 * (STD**2 + sigma[:, None, None, None] ** 2)))  # noqa: E731
+    np.testing.assert_allclose(score(Gaussian(STD), VP(), X, sigma), jax.grad(density)(state), rtol=1e-4)
+
+
+def test_in_unscaled_noise_the_score_is_tweedies():
+    sigma = jnp.linspace(0.1, 2.0, B)
+    expected = -X / (STD**2 + sigma**2)[:, None, None, None]
+    np.testing.assert_allclose(score(Gaussian(STD), VE(), X, sigma), expected, rtol=1e-5)
+
+
+def test_another_draw_gives_another_norm_and_the_same_draw_the_same():
+    deviation = jax.jit(EPS)
+    np.testing.assert_array_equal(deviation(keys(B), X), deviation(keys(B), X))
+    assert jnp.all(deviation(keys(B), X) != deviation(keys(B, seed=1), X))
+
+
+def test_the_gradient_through_the_score_norm_is_its_slope():
+    deviation = ScoreNorm(two_modes(), VP(), 5)
+    value = jax.jit(lambda x: jnp.sum(deviation(keys(B), x)))
+    direction, h = normal_like(keys(B, seed=3), X), 1e-2
+    slope = (value(X + h * direction) - value(X - h * direction)) / (2 * h)
+    np.testing.assert_allclose(slope, jnp.sum(jax.grad(value)(X) * direction), rtol=2e-2)
+
+
+@pytest.mark.parametrize("deviation", [EPS, SingleScoreNorm(two_modes(), VP()), NoDeviation(), Held(jnp.zeros(B))])
+def test_a_deviation_makes_as_many_network_calls_as_it_says(deviation):
+    calls = []
+
+    def denoise(x, sigma):
+        jax.debug.callback(lambda: calls.append(1))
+        return x
+
+    if hasattr(deviation, "denoise"):
+        deviation = dataclasses.replace(deviation, denoise=denoise)
+    jax.block_until_ready(jax.jit(lambda x: deviation(keys(B), x))(X))
+    jax.effects_barrier()
+    assert len(calls) == deviation.n_calls
+
+
+def test_a_given_level_has_no_deviation_and_a_held_one_ignores_the_image():
+    assert jnp.all(NoDeviation()(keys(B), X) == 0)
+    held = Held(jnp.arange(4.0))
+    np.testing.assert_array_equal(held(keys(B), X), held(keys(B, seed=1), -X))
+
+
+def test_an_average_over_no_levels_is_refused():
+    with pytest.raises(ValueError, match="at least one level, not n_levels=0"):
+        ScoreNorm(Gaussian(), VP(), 0)

@@ -1,0 +1,61 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ssni_jax.purify import Constant, Frozen, Rounded, SsniLinear, SsniSigmoid
+
+LINEAR, SIGMOID = SsniLinear(10.0, 30.0, 0.1, 0.005), SsniSigmoid(20.0, 5.0, 0.1, 0.005)
+XI = jnp.asarray([-1e6, 0.0, 10.0, 15.0, 20.0, 25.0, 30.0, 50.0, 1e6])
+
+
+def slope(level, xi):
+    return jax.vmap(jax.grad(lambda v: level(v[None])[0]))(xi)
+
+
+def test_a_constant_level_ignores_the_deviation():
+    t = Constant(0.3)(XI)
+    np.testing.assert_array_equal(t, np.float32(0.3))
+    assert t.dtype == jnp.float32 and jnp.all(slope(Constant(), XI) == 0)
+
+
+def test_ssni_l_goes_from_bias_at_the_low_norm_to_t_star_and_bias_at_the_high_one():
+    """0.1 (xi - 10) / 20 + 0.005 by hand, clipped to the range outside."""
+    np.testing.assert_allclose(LINEAR(XI), [0.005, 0.005, 0.005, 0.03, 0.055, 0.08, 0.105, 0.105, 0.105], rtol=1e-6)
+
+
+def test_ssni_n_is_half_of_t_star_and_bias_at_the_mean():
+    """0.105 / (1 + exp(-(xi - 20) / 5)) by hand."""
+    half, up = 0.0525, 0.105 * 0.7310585786
+    at_15_20_25 = SIGMOID(XI)[3:6]
+    np.testing.assert_allclose(at_15_20_25, [0.105 - up, half, up], rtol=1e-5)
+    np.testing.assert_allclose(SIGMOID(XI)[jnp.asarray([0, -1])], [0, 0.105], atol=1e-7)
+
+
+@pytest.mark.parametrize("level", [LINEAR, SIGMOID], ids=repr)
+def test_ssni_gives_more_noise_to_a_larger_norm_and_stays_in_its_range(level):
+    t = level(jnp.linspace(5.0, 35.0, 50))
+    assert jnp.all(jnp.diff(t) >= 0) and jnp.all((t >= 0) & (t <= 0.105 + 1e-7))
+
+
+def test_the_gradients_are_those_of_the_formulas():
+    np.testing.assert_allclose(slope(LINEAR, XI)[jnp.asarray([1, 3, 4, 7])], [0, 0.005, 0.005, 0], atol=1e-8)
+    weight = np.asarray(SIGMOID(XI), np.float64) / 0.105
+    np.testing.assert_allclose(slope(SIGMOID, XI), 0.105 * weight * (1 - weight) / 5, atol=1e-7)
+
+
+def test_rounding_goes_to_whole_steps_and_has_no_gradient():
+    rounded = Rounded(SIGMOID)
+    np.testing.assert_allclose(1000 * rounded(XI)[3:6], [28, 52, 77], rtol=1e-6)
+    np.testing.assert_allclose(Rounded(SIGMOID, n=10)(XI)[3:6], [0.0, 0.1, 0.1], rtol=1e-6)
+    assert jnp.all(slope(rounded, XI) == 0)
+
+
+def test_a_frozen_level_keeps_its_value_and_loses_its_gradient():
+    np.testing.assert_array_equal(Frozen(SIGMOID)(XI), SIGMOID(XI))
+    assert jnp.all(slope(Frozen(SIGMOID), XI) == 0) and jnp.any(slope(SIGMOID, XI) != 0)
+
+
+@pytest.mark.parametrize("level", [LINEAR, SIGMOID, Rounded(SIGMOID), Rounded(LINEAR), Frozen(SIGMOID)], ids=repr)
+def test_a_nan_norm_is_a_nan_level_in_its_own_row(level):
+    np.testing.assert_array_equal(jnp.isnan(level(jnp.asarray([20.0, jnp.nan, 25.0]))), [False, True, False])

@@ -1,0 +1,121 @@
+"""Every value fits its contract: it has the methods, and calls their arguments what the protocol calls them."""
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+
+import jax.numpy as jnp
+import pytest
+
+from ssni_jax.attacks import L2, CrossEntropy, Eot, HeldEot, Linf, Margin, Pgd, Sign, Unit
+from ssni_jax.attacks.gradients import Gradient, RowLoss
+from ssni_jax.attacks.threats import Direction, Threat
+from ssni_jax.core import protocols
+from ssni_jax.core.protocols import (
+    Adaptive,
+    Attack,
+    Classifier,
+    Denoiser,
+    Deviation,
+    Grid,
+    Guide,
+    Loss,
+    NoiseLevel,
+    NoiseSchedule,
+    Predict,
+    Purify,
+    Step,
+)
+from ssni_jax.networks import EdmCoefficients, Preconditioned, VeCoefficients, VpCoefficients, WideResNet
+from ssni_jax.networks.precondition import CoefficientFunction
+from ssni_jax.purify import (
+    Constant,
+    Defense,
+    Frozen,
+    Held,
+    NoDeviation,
+    Ragged,
+    Rounded,
+    Scan,
+    ScoreNorm,
+    SingleScoreNorm,
+    SsniLinear,
+    SsniSigmoid,
+    Unguided,
+)
+from ssni_jax.purify.walks import Walk
+from ssni_jax.schedules import VE, VP, DiscreteVP, IntegerSteps, Karras, Strided, Uniform
+from ssni_jax.solvers import Ancestral, Euler, EulerMaruyama, Heun, Renoise
+from ssni_jax.training import CrossEntropy as TrainingCrossEntropy
+from ssni_jax.training import DenoisingLoss, Mirror, Shift
+from ssni_jax.training.augment import Augment
+from tests.kit import Gaussian, NeedsNoise, ShowsSigma, recipes, two_modes
+
+ROOT = Path(__file__).parent.parent / "ssni_jax"
+PURIFIER = recipes()["ssni_n diffpure_ddpm"]
+VALUES = {
+    Denoiser: (Gaussian(), two_modes(), ShowsSigma(), NeedsNoise(), Preconditioned(Gaussian(), EdmCoefficients())),
+    NoiseSchedule: (VP(), VE(), DiscreteVP()),
+    Deviation: (NoDeviation(), ScoreNorm(Gaussian(), VP()), SingleScoreNorm(Gaussian(), VP()), Held(jnp.zeros(3))),
+    NoiseLevel: (Constant(), SsniLinear(0.0, 1.0), SsniSigmoid(0.0, 1.0), Rounded(Constant()), Frozen(Constant())),
+    Grid: (Uniform(2), Strided(2), IntegerSteps(2), Karras(2)),
+    Step: (Euler(), Heun(), EulerMaruyama(), Ancestral(), Renoise()),
+    Guide: (Unguided(),),
+    Walk: (Scan(), Ragged()),
+    Purify: tuple(recipes().values()),
+    Predict: (Defense(PURIFIER, Gaussian()),),
+    Adaptive: (Defense(PURIFIER, Gaussian()),),
+    Attack: (Pgd(),),
+    Gradient: (Eot(), HeldEot()),
+    RowLoss: (CrossEntropy(), Margin()),
+    Threat: (Linf(), L2()),
+    Direction: (Sign(), Unit()),
+    CoefficientFunction: (EdmCoefficients(), VpCoefficients(VP()), VeCoefficients()),
+    Loss: (DenoisingLoss(EdmCoefficients()), TrainingCrossEntropy()),
+    Augment: (Shift(1), Mirror()),
+}
+PAIRS = [(protocol, value) for protocol, values in VALUES.items() for value in values]
+
+
+def methods(protocol):
+    """Its public methods and `__call__`."""
+    found = inspect.getmembers(protocol, inspect.isfunction)
+    return [name for name, _ in found if name == "__call__" or not name.startswith("_")]
+
+
+def argument_names(owner, method):
+    """Names of its positional arguments in order; keyword-only options may come on top."""
+    parameters = inspect.signature(getattr(owner, method)).parameters.values()
+    return [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+
+
+@pytest.mark.parametrize(("protocol", "value"), PAIRS, ids=lambda v: getattr(v, "__name__", type(v).__name__))
+def test_a_value_fits_its_protocol_down_to_the_argument_names(protocol, value):
+    assert isinstance(value, protocol)
+    for method in methods(protocol):
+        assert argument_names(type(value), method) == argument_names(protocol, method)
+
+
+def test_a_classifier_names_its_argument_as_the_protocol_does():
+    assert argument_names(WideResNet, "__call__") == argument_names(Classifier, "__call__")
+
+
+@pytest.mark.parametrize("package", ["schedules", "solvers", "purify", "attacks"])
+def test_every_public_value_is_held_to_a_protocol(package):
+    module = importlib.import_module(f"ssni_jax.{package}")
+    public = [getattr(module, name) for name in module.__all__]
+    values = {kind for kind in public if inspect.isclass(kind) and ("__call__" in vars(kind) or hasattr(kind, "sigma"))}
+    assert values <= {type(value) for _, value in PAIRS}
+
+
+def test_every_protocol_has_a_value():
+    declared = {kind for _, kind in inspect.getmembers(protocols, inspect.isclass) if getattr(kind, "_is_protocol", False)}
+    assert {kind.__name__ for kind in declared} - {"Protocol", "Classifier"} <= {kind.__name__ for kind in VALUES}
+
+
+def test_every_protocol_can_be_checked_at_run_time():
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases):
+                assert "runtime_checkable" in map(ast.unparse, node.decorator_list), f"{path}: {node.name}"
