@@ -21,11 +21,11 @@ PURIFY = 0
 class Opened(NamedTuple):
     """Purified images [B, H, W, C] in [0, 1], score norm [B], t [B, rounds], network calls [B], class [B]."""
 
-    images: np.ndarray
-    norm: np.ndarray
-    t: np.ndarray
-    n_calls: np.ndarray
-    label: np.ndarray
+    images: Any
+    norm: Any
+    t: Any
+    n_calls: Any
+    label: Any
 
 
 def purify(images: Shaped[Any, "..."], seed: int = 0, preset: str = "digits-ssni-n") -> Float[np.ndarray, "..."]:

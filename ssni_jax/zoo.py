@@ -28,7 +28,8 @@ KINDS = {
 class Pretrained:
     """A stored network: the name of a bundled one, or a path without its .safetensors ending.
 
-    It stands in a configuration where the network will be; `resolve` puts the network there.
+    It stands in a configuration where the network will be; `resolve` puts the network there. Calling it loads and calls
+    the network, for a quick look: under jit its weights would become constants.
     """
 
     name: str
@@ -49,6 +50,9 @@ class Pretrained:
                 "or the path of a .safetensors file without its ending."
             )
         return read_about(self.path)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.load()(*args, **kwargs)
 
     def load(self) -> Tree:
         """A denoiser if the network was stored with preconditioning coefficients, else a classifier."""

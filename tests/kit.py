@@ -108,7 +108,9 @@ def calibration():
 def bases():
     """Every fixed-level method by name, in a few steps; the last one's grid repeats indices inside its columns."""
     denoise = two_modes()
-    gradual = tuple(Round(Constant(t), Strided(n, t), Ancestral(), repeats=r) for t, n, r in [(0.05, 2, 2), (0.1, 4, 1)])
+    gradual = tuple(
+        Round(Constant(t), Strided(n, t), Ancestral(), repeats=r) for t, n, r in [(0.05, 2, 2), (0.1, 4, 1)]
+    )
     return {
         "unpurified": unpurified(denoise),
         "diffpure_sde": diffpure_sde(denoise, n_steps=4),

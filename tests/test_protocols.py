@@ -110,7 +110,9 @@ def test_every_public_value_is_held_to_a_protocol(package):
 
 
 def test_every_protocol_has_a_value():
-    declared = {kind for _, kind in inspect.getmembers(protocols, inspect.isclass) if getattr(kind, "_is_protocol", False)}
+    declared = {
+        kind for _, kind in inspect.getmembers(protocols, inspect.isclass) if getattr(kind, "_is_protocol", False)
+    }
     assert {kind.__name__ for kind in declared} - {"Protocol", "Classifier"} <= {kind.__name__ for kind in VALUES}
 
 

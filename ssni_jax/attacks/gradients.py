@@ -54,6 +54,9 @@ class HeldEot:
 
     n_draws: int = static(default=1)
 
+    def __post_init__(self):
+        Eot(self.n_draws)  # refuses too few draws
+
     def __call__(self, keys: Keys, predict: PredictFn, loss: RowLoss, x: Images, y: Labels) -> Images:
         held = cast(Adaptive, predict).hold(fold(keys, 0), x)
         return Eot(self.n_draws)(fold(keys, 1), held, loss, x, y)

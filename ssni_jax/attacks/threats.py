@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from ssni_jax.core.arrays import over, row_norm
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import uniform_like
-from ssni_jax.core.types import Images, Keys
+from ssni_jax.core.types import Images, Keys, Level
 
 
 @runtime_checkable
@@ -21,8 +21,8 @@ class Direction(Protocol):
 class Threat(Protocol):
     """A ball around x, intersected with images in [0, 1]."""
 
-    eps: float
-    direction: Direction
+    @property
+    def direction(self) -> Direction: ...
 
     def project(self, x: Images, reference: Images) -> Images: ...
 
@@ -42,8 +42,8 @@ class Unit:
     """Steepest ascent in the Euclidean norm: the unit gradient, zero where the gradient is zero."""
 
     def __call__(self, gradient: Images) -> Images:
-        norm = row_norm(gradient)
-        return gradient / over(jnp.where(norm == 0, 1.0, norm), gradient)
+        scaled = _divided(gradient, jnp.max(jnp.abs(gradient), axis=(1, 2, 3)))  # tiny gradients have squares of zero
+        return _divided(scaled, row_norm(scaled))
 
 
 @pytree
@@ -78,3 +78,8 @@ class L2:
     def start(self, keys: Keys, x: Images) -> Images:
         """A random direction of length up to eps."""
         return self.project(x + self.eps * Unit()(uniform_like(keys, x)), x)
+
+
+def _divided(x: Images, size: Level) -> Images:
+    """x / size a row, and a row of size zero as it is."""
+    return x / over(jnp.where(size == 0, 1.0, size), x)

@@ -27,7 +27,7 @@ def rebuild(description: Any, kinds: Mapping[str, type]) -> Any:
         return tuple(rebuild(item, kinds) for item in description)
     if not isinstance(description, dict):
         return description
-    kind = description.get("kind")
+    kind = str(description.get("kind"))
     if kind not in kinds:
         raise ValueError(f"{kind!r} is not one of {', '.join(sorted(kinds))}: this version cannot read it.")
     return kinds[kind](**{key: rebuild(item, kinds) for key, item in description.items() if key != "kind"})

@@ -1,7 +1,5 @@
 """How far an image is from clean data: the norm of its expected perturbation score, and simpler relatives."""
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
 
@@ -16,7 +14,7 @@ from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
 class NoDeviation:
     """Zero for every sample: the deviation of methods whose level is given."""
 
-    n_calls: ClassVar[int] = 0
+    n_calls = 0
 
     def __call__(self, keys: Keys, x: Images) -> Level:
         return jnp.zeros(x.shape[0])
@@ -58,7 +56,7 @@ class ScoreNorm:
 class SingleScoreNorm:
     """Norm of the score at one time, at the image itself without noise: SSNI's cheap ablation, one network call."""
 
-    n_calls: ClassVar[int] = 1
+    n_calls = 1
     denoise: Denoiser
     schedule: NoiseSchedule
     t: float = 0.02
@@ -73,7 +71,7 @@ class SingleScoreNorm:
 class Held:
     """A deviation measured earlier, row by row: what an attack holds fixed within one of its iterations."""
 
-    n_calls: ClassVar[int] = 0
+    n_calls = 0
     value: Level
 
     def __call__(self, keys: Keys, x: Images) -> Level:

@@ -11,7 +11,7 @@ def surrogate(defense: Defense, n_steps: int) -> Defense:
     Its gradient is exact for the shorter chain and an approximation for the defence, so results say that it was used.
     """
     rounds = tuple(
-        dataclasses.replace(each, grid=dataclasses.replace(each.grid, n_steps=n_steps))
+        dataclasses.replace(each, grid=dataclasses.replace(each.grid, n_steps=min(n_steps, each.grid.n_steps)))
         for each in defense.purify.rounds
     )
     return dataclasses.replace(defense, purify=dataclasses.replace(defense.purify, rounds=rounds))

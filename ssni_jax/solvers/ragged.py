@@ -53,8 +53,8 @@ def solve(
     def body(state: _State) -> _State:
         busy = state.position < plan.count[state.sample]
         at = plan.row[jnp.minimum(state.position, plan.row.shape[0] - 1), state.sample]
-        ends = tuple(jnp.where(busy, levels[row, state.sample], IDLE_HI) for row in (at, at + 1))
-        moved = advance(fold(keys[state.sample], at), denoise_at(state.sample), step, state.x, ends)
+        hi, lo = (jnp.where(busy, levels[row, state.sample], IDLE_HI) for row in (at, at + 1))
+        moved = advance(fold(keys[state.sample], at), denoise_at(state.sample), step, state.x, (hi, lo))
         return _refill(plan, x, state._replace(x=moved, position=state.position + busy), busy)
 
     def unfinished(state: _State):

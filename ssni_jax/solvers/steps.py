@@ -1,7 +1,5 @@
 """One move from noise `hi` to noise `lo` of the unscaled state x = x0 + sigma * n; `lo` may be zero, `hi` may not."""
 
-from typing import ClassVar
-
 import jax.numpy as jnp
 
 from ssni_jax.core.arrays import over, safe_sqrt
@@ -14,7 +12,7 @@ from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
 class Euler:
     """Probability-flow step, Karras et al. 2022, eqs. 1 and 3 with sigma(t) = t."""
 
-    n_calls: ClassVar[int] = 1
+    n_calls = 1
 
     def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
         return x + over(lo - hi, x) * _slope(denoise, x, hi)
@@ -24,7 +22,7 @@ class Euler:
 class Heun:
     """Second-order probability-flow step, Karras et al. 2022, algorithm 1; to noise zero it is Euler's step."""
 
-    n_calls: ClassVar[int] = 2
+    n_calls = 2
 
     def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
         slope = _slope(denoise, x, hi)
@@ -37,7 +35,7 @@ class Heun:
 class EulerMaruyama:
     """Reverse-SDE step with clock sigma^2, the reverse diffusion sampler of Song et al. 2021, eq. 46."""
 
-    n_calls: ClassVar[int] = 1
+    n_calls = 1
 
     def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
         variance = jnp.square(hi) - jnp.square(lo)
@@ -49,7 +47,7 @@ class EulerMaruyama:
 class Ancestral:
     """DDPM at eta 1 (Ho et al. 2020, eq. 11), DDIM at eta 0 (Song et al. 2020, eq. 12), written in sigma."""
 
-    n_calls: ClassVar[int] = 1
+    n_calls = 1
     eta: float = 1.0
 
     def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
@@ -63,7 +61,7 @@ class Ancestral:
 class Renoise:
     """Denoise, then noise afresh: multistep consistency sampling, Song et al. 2023, algorithm 1."""
 
-    n_calls: ClassVar[int] = 1
+    n_calls = 1
 
     def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
         return denoise(x, hi) + over(lo, x) * normal_like(keys, x)

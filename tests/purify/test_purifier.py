@@ -125,7 +125,9 @@ def test_a_held_purifier_measures_nothing():
 def test_a_defense_classifies_the_purified_image_and_holds_its_purifiers_levels():
     defense = Defense(SSNI, Sums())
     np.testing.assert_allclose(defense(keys(B), X), Sums()(SSNI(keys(B), X)), rtol=1e-5)
-    np.testing.assert_array_equal(defense.hold(keys(B), X).purify.deviation.value, SSNI.hold(keys(B), X).deviation.value)
+    np.testing.assert_array_equal(
+        defense.hold(keys(B), X).purify.deviation.value, SSNI.hold(keys(B), X).deviation.value
+    )
 
 
 def test_the_denoiser_is_told_the_noise_that_was_added():

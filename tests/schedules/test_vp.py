@@ -11,7 +11,9 @@ from ssni_jax.schedules.vp import discrete_sigmas
 
 H = 2e-4
 INSIDE = np.asarray([0.0204, 0.1005, 0.5005])  # between entries of the discrete table
-TIMES = np.concatenate([INSIDE, INSIDE + H, INSIDE - H, np.logspace(-6, -2, 50), np.linspace(0.011, 1, 100), [0, np.nan]])
+TIMES = np.concatenate(
+    [INSIDE, INSIDE + H, INSIDE - H, np.logspace(-6, -2, 50), np.linspace(0.011, 1, 100), [0, np.nan]]
+)
 PROPER = slice(9, -2)
 SCHEDULES = [VP(), DiscreteVP()]
 each_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=["VP", "DiscreteVP"])
@@ -54,7 +56,9 @@ def test_continuous_sigma_is_that_of_the_paper():
 
 def test_other_betas_are_used():
     t = np.float32([0.01, 0.1, 1.0])
-    np.testing.assert_allclose(VP(beta_min=0.2, beta_max=10.0).sigma(jnp.asarray(t)), exact_sigma(t, 0.2, 10), rtol=2e-6)
+    np.testing.assert_allclose(
+        VP(beta_min=0.2, beta_max=10.0).sigma(jnp.asarray(t)), exact_sigma(t, 0.2, 10), rtol=2e-6
+    )
 
 
 def test_the_discrete_table_is_ddpms():

@@ -1,0 +1,151 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ssni_jax.attacks import L2, CrossEntropy, Eot, Linf, Margin, Pgd, Sign
+from ssni_jax.core.pytree import pytree
+from ssni_jax.core.rng import normal_like
+from tests.kit import images, keys, with_leaves
+
+B = 16
+X = 0.25 + 0.5 * images(B)
+Y = jnp.arange(B) % 3
+CORNERS = jnp.round(images(B))
+
+
+@pytree
+class Linear:
+    """Logits linear in the image; `noise` is what each draw adds to the image."""
+
+    weights: jax.Array
+    noise: float = 0.0
+
+    def __call__(self, keys, x):
+        return jnp.einsum("bhwc,hwck->bk", x + self.noise * normal_like(keys, x), self.weights)
+
+
+@pytree
+class Breaks:
+    """Linear, with NaN logits wherever the first pixel is dark."""
+
+    inner: Linear
+
+    def __call__(self, keys, x):
+        return self.inner(keys, x) * jnp.where(x[:, 0, 0] < 0.3, jnp.nan, 1.0)
+
+
+TWO = Linear(jnp.asarray(np.random.default_rng(3).normal(size=(4, 3, 1, 2)), jnp.float32))
+THREE = Linear(jnp.asarray(np.random.default_rng(4).normal(size=(4, 3, 1, 3)), jnp.float32), noise=0.1)
+attack = jax.jit(lambda pgd, predict, keys, x, y: pgd(keys, predict, x, y))
+loss_of = lambda predict, x, y: CrossEntropy()(predict(keys(len(x)), x), y)  # noqa: E731
+
+
+def ascent(y):
+    """The direction that lowers the true of two logits."""
+    difference = TWO.weights[..., 1] - TWO.weights[..., 0]
+    return jnp.where((y == 0)[:, None, None, None], difference, -difference)
+
+
+@pytest.mark.parametrize("x", [X, CORNERS], ids=["inside", "corners"])
+@pytest.mark.parametrize("threat", [Linf(0.1), L2(0.4), L2(0.4, Sign())], ids=repr)
+def test_pgd_stays_in_the_ball_and_in_the_image_range_and_raises_the_loss(threat, x):
+    found = attack(Pgd(threat, 0.05, 6, random_start=True), THREE, keys(B), x, Y)
+    change = np.asarray(found - x).reshape(B, -1)
+    norm = np.abs(change).max(axis=1) if isinstance(threat, Linf) else np.linalg.norm(change, axis=1)
+    assert np.all(norm <= threat.eps + 1e-6) and jnp.all((found >= 0) & (found <= 1))
+    assert jnp.all(loss_of(THREE, found, Y) > loss_of(THREE, x, Y))
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy(), Margin()], ids=repr)
+def test_on_a_linear_classifier_linf_pgd_finds_the_sign_solution(loss):
+    y = Y % 2
+    found = attack(Pgd(Linf(0.1), 0.03, 8, loss=loss), TWO, keys(B), X, y)
+    np.testing.assert_allclose(found, X + 0.1 * jnp.sign(ascent(y)), atol=1e-6)
+
+
+def test_on_a_linear_classifier_l2_pgd_finds_the_unit_direction():
+    y = Y % 2
+    found = attack(Pgd(L2(0.2), 0.05, 8), TWO, keys(B), X, y)
+    direction = ascent(y) / jnp.sqrt(jnp.sum(ascent(y) ** 2, axis=(1, 2, 3), keepdims=True))
+    np.testing.assert_allclose(found, X + 0.2 * direction, atol=1e-5)
+
+
+def test_a_confident_classifier_does_not_stop_l2_pgd():
+    """At a margin of 60 the cross-entropy has gradients near 1e-26, whose squares vanish in float32."""
+    pattern = TWO.weights[..., :1]
+    classifier = Linear(jnp.concatenate([pattern, -pattern], axis=-1))
+    margin = classifier(keys(B), X)[:, 0] * 2
+    sure = with_leaves(classifier, weights=lambda w: 60 * w / jnp.max(jnp.abs(margin)))
+    found = attack(Pgd(L2(0.2), 0.05, 4), sure, keys(B), X, jnp.where(margin > 0, 0, 1))
+    unit = (pattern / jnp.sqrt(jnp.sum(pattern**2)))[..., 0]
+    np.testing.assert_allclose(found, X - 0.2 * jnp.sign(margin)[:, None, None, None] * unit, atol=1e-5)
+
+
+def test_radius_zero_leaves_the_image():
+    np.testing.assert_array_equal(attack(Pgd(Linf(0.0), 0.05, 6), THREE, keys(B), X, Y), X)
+
+
+def test_a_zero_gradient_leaves_the_image():
+    flat = Linear(jnp.zeros_like(THREE.weights))
+    for threat in (Linf(0.1), L2(0.4)):
+        np.testing.assert_allclose(attack(Pgd(threat, 0.05, 6), flat, keys(B), X, Y), X, atol=1e-7)
+
+
+def test_a_random_start_differs_by_key_and_its_absence_does_not_need_one():
+    still = Linear(0 * THREE.weights)
+    start = [attack(Pgd(Linf(0.1), 0.0, 1, random_start=True), still, keys(B, seed), X, Y) for seed in (0, 1)]
+    assert jnp.all(jnp.any(start[0] != start[1], axis=(1, 2, 3))) and jnp.all(start[0] != X)
+    np.testing.assert_array_equal(attack(Pgd(Linf(0.1), 0.0, 1), still, keys(B), X, Y), X)
+
+
+@pytest.mark.parametrize("threat", [Linf(0.1), L2(0.4)], ids=repr)
+def test_nan_is_loud_and_stays_in_its_own_row(threat):
+    x = X.at[:, 0, 0, 0].set(0.9).at[5, 0, 0, 0].set(0.1)
+    found = attack(Pgd(threat, 0.01, 3), Breaks(THREE), keys(B), x, Y)
+    np.testing.assert_array_equal(jnp.any(jnp.isnan(found), axis=(1, 2, 3)), jnp.arange(B) == 5)
+
+
+def test_three_radii_and_step_sizes_are_one_trace():
+    traces = []
+
+    @jax.jit
+    def traced(pgd, x):
+        traces.append(1)
+        return pgd(keys(B), THREE, x, Y)
+
+    pgd = Pgd(Linf(0.1), 0.05, 4)
+    results = [
+        traced(with_leaves(pgd, eps=lambda eps, k=k: k * eps, step_size=lambda s, k=k: k * s), X) for k in (0.5, 1, 2)
+    ]
+    sizes = [float(jnp.max(jnp.abs(found - X))) for found in results]
+    np.testing.assert_allclose(sizes, [0.05, 0.1, 0.2], rtol=1e-4)
+    assert len(traces) == 1
+
+
+def test_a_row_is_attacked_alike_alone_and_in_any_batch():
+    pgd = Pgd(L2(0.3), 0.05, 5, Eot(3), random_start=True)
+    whole, reverse = attack(pgd, THREE, keys(B), X, Y), attack(pgd, THREE, keys(B)[::-1], X[::-1], Y[::-1])
+    np.testing.assert_allclose(reverse[::-1], whole, atol=1e-5)
+    np.testing.assert_allclose(attack(pgd, THREE, keys(B)[4:5], X[4:5], Y[4:5])[0], whole[4], atol=1e-5)
+
+
+def test_every_iteration_draws_afresh():
+    """With a step of zero only the gradient could change, so the draws are read off a spy."""
+    drawn = []
+
+    def spy(keys, x):
+        jax.debug.callback(lambda bits: drawn.extend(map(tuple, np.asarray(bits).tolist())), jax.random.key_data(keys))
+        return THREE(keys, x)
+
+    jax.block_until_ready(jax.jit(lambda x: Pgd(Linf(0.1), 0.0, 3, Eot(2))(keys(B), spy, x, Y))(X))
+    jax.effects_barrier()
+    assert len(drawn) == len(set(drawn)) == 3 * 2 * B
+
+
+@pytest.mark.parametrize(("field", "said"), [("n_steps", "at least one step, not n_steps=0")])
+def test_an_attack_of_no_steps_is_refused(field, said):
+    with pytest.raises(ValueError, match=said):
+        dataclasses.replace(Pgd(), **{field: 0})

@@ -1,0 +1,173 @@
+"""The command line: what it prints, writes and refuses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssni_jax import purify
+from ssni_jax.cli import COMMANDS, main
+from ssni_jax.data import Digits, read_image, write_image
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = sorted((ROOT / "configs").glob("*.py"))
+TINY = ["--n-images", "8", "--batch-size", "8", "--n-draws", "1", "--n-slots", "8", "--surrogate-steps", "1"]
+TINY += ["--attack.n-steps", "1"]
+
+
+def refused(capsys, *arguments) -> str:
+    """The one sentence of a refusal."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(each) for each in arguments])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert "Traceback" not in error
+    return error
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    for i in range(3):
+        write_image(tmp_path / "in" / f"{i}.png", Digits("test").images[i])
+    return tmp_path / "in"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0
+    assert len(capsys.readouterr().out.splitlines()) > 5
+
+
+def test_no_command_shows_the_commands(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 0
+    assert all(name in capsys.readouterr().out for name in COMMANDS)
+
+
+def test_a_folder_is_purified_with_a_line_an_image(folder, tmp_path, capsys):
+    main(["purify", str(folder), str(tmp_path / "out")])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["image", "0.png", "1.png", "2.png"]
+    t, norm = (float(lines[1].split()[column]) for column in (1, 2))
+    assert 0 < t < 0.105 and norm > 10
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["0.png", "1.png", "2.png"]
+
+
+def test_one_image_gets_the_same_pixels_alone_as_in_its_folder(folder, tmp_path):
+    main(["purify", str(folder), str(tmp_path / "out")])
+    main(["purify", str(folder / "0.png"), str(tmp_path / "alone.png")])
+    alone, among = read_image(tmp_path / "alone.png", 1), read_image(tmp_path / "out" / "0.png", 1)
+    assert np.max(np.abs(alone - among)) <= 1 / 255 + 1e-6
+
+
+def test_the_python_call_keeps_shape_range_and_seed():
+    images = Digits("test").images[:2]
+    once, again, other = purify(images, seed=3), purify(images, seed=3), purify(images, seed=4)
+    assert once.shape == images.shape and once.min() >= 0 and once.max() <= 1
+    np.testing.assert_array_equal(once, again)
+    assert np.abs(once - other).max() > 1e-3
+    np.testing.assert_allclose(purify(images[0], seed=3), once[0], atol=1e-5)
+
+
+def test_what_is_no_image_is_named(tmp_path, capsys):
+    (tmp_path / "x.png").write_text("<html>")
+    assert "x.png cannot be read as an image" in refused(capsys, "purify", tmp_path / "x.png", tmp_path / "o.png")
+
+
+def test_a_colour_image_for_a_grey_network_is_named(tmp_path, capsys):
+    write_image(tmp_path / "c.png", np.random.default_rng(0).random((8, 8, 3)))
+    assert "3 channels where 1 is wanted" in refused(capsys, "purify", tmp_path / "c.png", tmp_path / "o.png")
+
+
+def test_another_size_is_refused_unless_resized(tmp_path, capsys):
+    write_image(tmp_path / "big.png", np.zeros((20, 20, 1)))
+    error = refused(capsys, "purify", tmp_path / "big.png", tmp_path / "o.png")
+    assert "20 x 20 x 1" in error and "8 x 8 x 1" in error
+    main(["purify", str(tmp_path / "big.png"), str(tmp_path / "o.png"), "--resize"])
+    assert read_image(tmp_path / "o.png", 1).shape == (8, 8, 1)
+
+
+@pytest.mark.parametrize("value", [np.nan, 1.5])
+def test_pixels_that_are_no_pixels_are_named(value):
+    images = Digits("test").images[:2].copy()
+    images[1, 0, 0, 0] = value
+    with pytest.raises(ValueError, match="image 1 has"):
+        purify(images)
+
+
+def test_an_empty_or_missing_folder_is_named(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert "holds no PNG or JPEG file" in refused(capsys, "purify", tmp_path / "empty", tmp_path / "o")
+    assert "nowhere" in refused(capsys, "purify", tmp_path / "nowhere", tmp_path / "o")
+
+
+def test_an_unknown_preset_is_named(folder, capsys):
+    assert "no preset 'magic'" in refused(capsys, "purify", folder, folder, "--preset", "magic")
+
+
+def test_an_unknown_key_gets_a_suggestion(tmp_path, capsys):
+    error = refused(capsys, "evaluate", CONFIGS[0], "--workdir", tmp_path / "w", "--attack.threat.epsilon", "1")
+    assert "epsilon" in error and "--attack.threat.eps" in error
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_config_that_is_none_is_named(tmp_path, capsys):
+    assert "no config file" in refused(capsys, "evaluate", tmp_path / "no.py", "--workdir", tmp_path / "w")
+    (tmp_path / "bad.py").write_text("x = (")
+    assert "not valid Python" in refused(capsys, "evaluate", tmp_path / "bad.py", "--workdir", tmp_path / "w")
+    (tmp_path / "empty.py").write_text("x = 1")
+    assert "builds no `experiment`" in refused(capsys, "train", tmp_path / "empty.py", "--workdir", tmp_path / "w")
+    training = ROOT / "configs" / "train_score_digits.py"
+    assert "reads Evaluation" in refused(capsys, "evaluate", training, "--workdir", tmp_path / "w")
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_is_short_builds_and_lists_its_fields(config, tmp_path, capsys):
+    assert len(config.read_text().splitlines()) <= 40
+    command = "train" if config.stem.startswith("train") else "evaluate"
+    with pytest.raises(SystemExit) as stop:
+        main([command, str(config), "--workdir", str(tmp_path), "--fields"])
+    assert stop.value.code == 0
+    assert "--seed" in capsys.readouterr().out
+
+
+def test_an_evaluation_runs_resumes_and_is_reported(tmp_path, capsys):
+    command = ["evaluate", str(ROOT / "configs" / "ssni_n_digits.py"), "--workdir", str(tmp_path / "w"), *TINY]
+    main(command)
+    assert "8 of 8 images" in capsys.readouterr().out
+    main(command)
+    main(["status", str(tmp_path / "w")])
+    assert "complete" in capsys.readouterr().out
+    main(["report", str(tmp_path / "w")])
+    assert "SSNI-N" in (tmp_path / "w" / "report.html").read_text()
+    error = refused(capsys, *command, "--seed", "5")
+    assert "seed = 0, not 5" in error
+
+
+def test_training_exports_a_network_that_calibrates_and_purifies(tmp_path, folder, capsys):
+    config = ROOT / "configs" / "train_score_digits.py"
+    tiny = ["--n-steps", "4", "--batch-size", "8", "--network.model-channels", "8", "--every", "2"]
+    main(["train", str(config), "--workdir", str(tmp_path / "t"), *tiny])
+    assert "digits-score.safetensors" in capsys.readouterr().out
+    network = str(tmp_path / "t" / "digits-score")
+    main(["calibrate", network, "--n-levels", "2", "--images", "published"])
+    calibration = json.loads(Path(network + ".calibration.json").read_text())
+    assert len(calibration["norms"]) == 200 and calibration["images"] == "published"
+    assert {"mean", "low", "high", "seed", "network", "data"} <= calibration.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["ragged.py", "gradient.py"])
+def test_a_benchmark_prints_one_json_line(script):
+    small = {"ragged.py": ["--images", "16", "--slots", "4"], "gradient.py": ["--steps", "4", "--images", "4"]}
+    command = [sys.executable, str(ROOT / "benchmarks" / script), *small[script]]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert len(out.splitlines()) == 1
+    assert json.loads(out)["benchmark"] == script.removesuffix(".py")
