@@ -21,6 +21,7 @@ experiment = Training(
     images=Digits("train"),
     optimizer=Adam(learning_rate=2e-3, warmup=200, decay_to=0.02),
     batch_size=128,
-    n_steps=6000,
+    n_steps=2500,
+    save_every=500,
     ema_decay=0.999,
 )

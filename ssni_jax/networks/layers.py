@@ -10,6 +10,7 @@ from jax.nn.initializers import Initializer, variance_scaling
 from jaxtyping import Array, Float
 
 from ssni_jax.core.types import Keys, Level
+from ssni_jax.networks.convolution import convolve
 
 # A leading underscore leaves a size unbound: layers change channels and resolutions.
 Maps = Float[Array, "B _h _w _c"]
@@ -72,10 +73,7 @@ class Conv(nnx.Module):
         self.padding = size // 2 if padding is None else padding
 
     def __call__(self, x: Maps) -> Maps:
-        kernel, pad = self.kernel[...].astype(self.dtype), (self.padding, self.padding)
-        x = jax.lax.conv_general_dilated(
-            x.astype(self.dtype), kernel, (self.stride,) * 2, (pad, pad), dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
+        x = convolve(x.astype(self.dtype), self.kernel[...].astype(self.dtype), self.stride, self.padding)
         return x if self.bias is None else x + self.bias[...].astype(self.dtype)
 
 

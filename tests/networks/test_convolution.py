@@ -1,0 +1,31 @@
+"""The convolution's hand-written gradient is the derived one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ssni_jax.networks.convolution import _convolve, convolve
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (1, 1, 0), (1, 2, 0), (4, 2, 1), (3, 1, 3)]
+)
+def test_values_and_both_gradients_equal_the_derived_ones(size, stride, padding):
+    x = jax.random.normal(jax.random.key(0), (2, 9, 8, 3))
+    kernel = jax.random.normal(jax.random.key(1), (size, size, 3, 5))
+    pads = ((padding, padding),) * 2
+    derived = lambda x, kernel: _convolve(x, kernel, (stride, stride), pads)  # noqa: E731
+    ours, pull = jax.vjp(lambda x, kernel: convolve(x, kernel, stride, padding), x, kernel)
+    expected, expected_pull = jax.vjp(derived, x, kernel)
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
+    cotangent = jnp.cos(jnp.arange(ours.size, dtype=jnp.float32)).reshape(ours.shape)
+    for mine, theirs in zip(pull(cotangent), expected_pull(cotangent), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=2e-5)
+
+
+def test_it_can_be_differentiated_twice():
+    x = jax.random.normal(jax.random.key(0), (1, 4, 4, 2))
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 2, 2))
+    slope = lambda x: jnp.sum(jnp.square(jax.grad(lambda x: jnp.sum(convolve(x, kernel, 1, 1) ** 3))(x)))  # noqa: E731
+    assert np.all(np.isfinite(jax.grad(slope)(x)))
