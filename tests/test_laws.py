@@ -10,12 +10,12 @@ import pytest
 
 from ssni_jax.dist import make_mesh, rows, whole
 from ssni_jax.purify import Ragged
-from tests.kit import at_zero, bases, differentiable_recipes, images, keys, recipes, with_leaves
+from tests.kit import at_zero, differentiable_recipes, images, keys, recipes, with_leaves
 
 B = 64
 TRACES = []
 EQUAL = {"atol": 1e-6, "rtol": 1e-5}
-QUICK_BASES = ("diffpure_ddpm", "rounds")
+QUICK_BASES = ("diffpure_ddpm", "rounds", "integer_steps")
 
 
 def each(names, *quick):
@@ -29,7 +29,7 @@ def each(names, *quick):
 adaptive = [name for name in recipes() if name.startswith("ssni_n")]
 each_recipe = each(recipes(), "")
 each_adaptive = each(adaptive, "")
-each_differentiable = each(differentiable_recipes(), "soft ssni_n", *bases())
+each_differentiable = each(differentiable_recipes(), "soft ssni_n")
 
 
 @jax.jit
@@ -62,7 +62,7 @@ def test_a_row_does_not_depend_on_its_place_in_the_batch(name):
     assert_same(run(recipes()[name], keys(B)[order], images(B)[order]), rows_of(done, order))
 
 
-@each_adaptive
+@each(adaptive)
 def test_a_row_is_the_same_in_a_batch_of_seven(name):
     some = slice(20, 27)
     done = run(recipes()[name], keys(B), images(B))
@@ -113,7 +113,7 @@ def test_levels_differ_from_row_to_row(name):
     assert all(len(set(np.asarray(t).tolist())) > 5 for t in done.t)
 
 
-@each_adaptive
+@each(adaptive)
 def test_split_over_eight_devices_it_is_the_same(name):
     mesh = make_mesh()
     placed = jax.device_put(recipes()[name], whole(mesh)), *jax.device_put((keys(B), images(B)), rows(mesh))

@@ -44,7 +44,7 @@ def run_evaluation(experiment: Evaluation, defense: Defense, workdir: Path, comm
     """Evaluates every image that has no record yet; `defense` is the experiment's with its networks in place."""
     networks = {"denoise": fingerprint(defense.purify.denoise), "classify": fingerprint(defense.classify)}
     open_workdir(workdir, {**describe(experiment), "networks": networks})
-    ids = np.arange(len(experiment.images) if experiment.n_images is None else experiment.n_images)
+    ids = list(range(len(experiment.images) if experiment.n_images is None else experiment.n_images))
     mesh, facts = make_mesh(), {"defense": experiment.name, **run_facts(experiment)}
     if jax.process_index() == 0:
         write_run(workdir, ids, command, **facts)
@@ -64,7 +64,7 @@ class Sink(NamedTuple):
 
     workdir: Path
     writer: RecordWriter
-    todo: dict[int, np.ndarray]
+    todo: dict[int, list[int]]
     done: set[int]
 
 
@@ -84,19 +84,19 @@ def evaluate_batches(mesh: Mesh, experiment: Evaluation, defense: Defense, sink:
     return {"compile_seconds": round(programs.compile_seconds, 2) if programs else 0.0}
 
 
-def pending(ids: np.ndarray, batch_size: int, done: set[int]) -> dict[int, np.ndarray]:
+def pending(ids: list[int], batch_size: int, done: set[int]) -> dict[int, list[int]]:
     """Batches with an unfinished image, whole: a resumed batch has the shape and the rows of an uninterrupted run."""
     batches = {k: ids[start : start + batch_size] for k, start in enumerate(range(0, len(ids), batch_size))}
-    return {k: batch for k, batch in batches.items() if not done.issuperset(batch.tolist())}
+    return {k: batch for k, batch in batches.items() if not done.issuperset(batch)}
 
 
 def chosen_batches(
-    experiment: Evaluation, todo: Mapping[int, np.ndarray]
+    experiment: Evaluation, todo: Mapping[int, list[int]]
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """This process's rows of each wanted batch."""
     for number, ids in todo.items():
         mine = (jax.process_index(), jax.process_count())
-        yield number, next(evaluation_batches(experiment.images, experiment.batch_size, ids.tolist(), *mine))
+        yield number, next(evaluation_batches(experiment.images, experiment.batch_size, ids, *mine))
 
 
 def compiled(mesh: Mesh, experiment: Evaluation, defense: Defense, attacked: Defense, keys: Any, rows: Any) -> Programs:
