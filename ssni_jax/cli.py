@@ -3,7 +3,9 @@
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+import jax
 import tyro
 
 from ssni_jax.commands.calibrate import Calibrate
@@ -35,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         command, overrides = parse(arguments or ["--help"])
+        keep_compiled_programs()
         start_processes()
         command.run(overrides)
     except (ValueError, OSError) as error:
@@ -42,6 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         print(f"ssni: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def keep_compiled_programs() -> None:
+    """Programs compiled by one command serve the next; JAX_COMPILATION_CACHE_DIR chooses another place."""
+    if jax.config.jax_compilation_cache_dir is None:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "ssni_jax" / "compiled"))
 
 
 def parse(arguments: Sequence[str]):

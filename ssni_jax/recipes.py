@@ -15,7 +15,7 @@ from ssni_jax.purify import (
     SsniLinear,
     SsniSigmoid,
 )
-from ssni_jax.schedules import VP, Strided
+from ssni_jax.schedules import VP, IntegerSteps, Strided
 from ssni_jax.solvers import Ancestral, Euler, EulerMaruyama
 
 Reweight = Callable[[float], NoiseLevel]
@@ -77,7 +77,7 @@ def ssni_l(base: Purifier, calibration: Calibration, *, bias: float = 0.005) -> 
 def ssni(base: Purifier, calibration: Calibration, reweight: Reweight, *, bias: float) -> Purifier:
     """Any purifier with sample-specific noise (arXiv:2506.06027): every round's t_star becomes `reweight(t_star)`.
 
-    Grids of a fixed step size are lengthened to reach t_star + bias. A calibration of another network is refused.
+    Grids of a fixed step size are lengthened by the bias. A calibration of another network is refused.
     """
     calibration.check(base.denoise)
     rounds = tuple(_reweighted(each, reweight, bias) for each in base.rounds)
@@ -101,11 +101,14 @@ def _reweighted(each: Round, reweight: Reweight, bias: float) -> Round:
             "apply it to a recipe with a constant t_star."
         )
     t_star = each.level.t_star
-    return dataclasses.replace(each, level=reweight(t_star), grid=_reaching(each.grid, t_star + bias))
+    return dataclasses.replace(each, level=reweight(t_star), grid=_lengthened(each.grid, t_star, bias))
 
 
-def _reaching(grid: Grid, t_max: float) -> Grid:
-    if not isinstance(grid, Strided):
-        return grid
-    n_steps = math.ceil(grid.n_steps * t_max / grid.t_max - 1e-6)
-    return Strided(n_steps, grid.t_max * n_steps / grid.n_steps)
+def _lengthened(grid: Grid, t_star: float, bias: float) -> Grid:
+    """Grids of a step size keep it when t may exceed t_star; a grid of shares of t has nothing to keep."""
+    if isinstance(grid, IntegerSteps):
+        return dataclasses.replace(grid, n_steps=grid.n_steps + round(bias * grid.n))
+    if isinstance(grid, Strided):
+        n_steps = math.ceil(grid.n_steps * (t_star + bias) / grid.t_max - 1e-6)
+        return Strided(n_steps, grid.t_max * n_steps / grid.n_steps)
+    return grid

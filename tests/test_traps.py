@@ -18,14 +18,13 @@ from ssni_jax.purify import Constant, Purifier, Ragged, Round, ScoreNorm, SsniLi
 from ssni_jax.recipes import soft
 from ssni_jax.schedules import VP, Uniform
 from ssni_jax.solvers import Ancestral, Euler, Heun, ragged, solve
-from tests.kit import NeedsNoise, ShowsSigma, at_zero, images, keys, recipes, two_modes, with_leaves
+from tests.kit import NeedsNoise, ShowsSigma, at_zero, images, keys, recipes, run, two_modes, with_leaves
 
 B = 8
 X = images(B)
 SSNI = recipes()["ssni_n diffpure_ddpm"]
 BROKEN = 3
 LEVELS = jnp.tile(jnp.asarray([0.8, 0.5, 0.5, 0.2, 0.0])[:, None], B)
-run = jax.jit(lambda purifier, keys, x: purifier.run(keys, x))
 
 
 class Net(nnx.Module):

@@ -24,9 +24,9 @@ class Calibration:
     seed: int = 0
 
     def __post_init__(self):
-        if len(self.norms) < 2 or not np.all(np.isfinite(self.norms)):
+        if len(set(self.norms)) < 2 or not np.all(np.isfinite(self.norms)):
             raise ValueError(
-                f"A calibration needs at least two finite norms, and got {len(self.norms)}, "
+                f"A calibration needs at least two different, finite norms, and got {len(set(self.norms))}, "
                 f"{int(np.sum(~np.isfinite(self.norms)))} of them not finite; run `ssni calibrate` on clean images."
             )
 

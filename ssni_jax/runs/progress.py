@@ -32,7 +32,8 @@ class Running:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bar.stop()
+        if self.task is not None:
+            self.bar.stop()
 
     def advance(self, n: int) -> None:
         """`n` more images are on disk."""

@@ -10,12 +10,11 @@ from ssni_jax.core.rng import fold
 from ssni_jax.purify import Constant, Defense, Purifier, Ragged, Round, Scan, Unguided
 from ssni_jax.schedules import VE, VP, DiscreteVP, IntegerSteps, Strided, Uniform
 from ssni_jax.solvers import Ancestral, Euler, Heun, Renoise, diffuse
-from tests.kit import SHAPE, Gaussian, ShowsSigma, images, keys, recipes, two_modes
+from tests.kit import SHAPE, Gaussian, ShowsSigma, images, keys, recipes, run, two_modes
 
-B = 6
+B = 8
 X = images(B)
 SSNI = recipes()["ssni_n diffpure_ddpm"]
-run = jax.jit(lambda purifier, keys, x: purifier.run(keys, x))
 
 
 @pytree
@@ -48,7 +47,7 @@ def test_a_purification_is_its_measurement_and_the_run_from_there():
 
 
 def test_calling_a_purifier_gives_the_image_of_its_run():
-    np.testing.assert_array_equal(jax.jit(SSNI)(keys(B), X), run(SSNI, keys(B), X).image)
+    np.testing.assert_allclose(jax.jit(SSNI)(keys(B), X), run(SSNI, keys(B), X).image, atol=1e-6)
 
 
 @pytest.mark.parametrize("t", [0.05, 0.1])
@@ -98,7 +97,7 @@ def test_a_guide_sees_the_image_being_purified_row_by_row_and_not_what_became_of
     assert jnp.all(jnp.any(before.image != X, axis=(1, 2, 3)))
 
 
-@pytest.mark.parametrize("name", ["ssni_n rounds", "ssni_n integer_steps", "ssni_l heun", "unpurified"])
+@pytest.mark.parametrize("name", ["ssni_n rounds", "ssni_l heun"])
 def test_the_count_of_network_calls_is_the_number_really_made(name):
     """With one slot the ragged walk calls for one sample at a time; the measurement's calls are counted elsewhere."""
     calls = []

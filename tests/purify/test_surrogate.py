@@ -1,11 +1,10 @@
-import jax
 import numpy as np
 import pytest
 
 from ssni_jax.core.describe import describe
 from ssni_jax.purify import Defense
 from ssni_jax.purify.surrogate import surrogate
-from tests.kit import Gaussian, images, keys, recipes
+from tests.kit import Gaussian, images, keys, recipes, run
 
 
 def without_counts(description):
@@ -25,7 +24,7 @@ def test_a_surrogate_differs_in_step_counts_only(name):
 
 def test_a_surrogate_keeps_the_noise_levels_and_costs_less():
     defense = Defense(recipes()["ssni_n diffpure_ddpm"], Gaussian())
-    cheap, full = (jax.jit(each.purify.run)(keys(8), images(8)) for each in (surrogate(defense, 2), defense))
+    cheap, full = (run(each.purify, keys(8), images(8)) for each in (surrogate(defense, 2), defense))
     np.testing.assert_array_equal(cheap.t, full.t)
     np.testing.assert_array_equal(cheap.noised, full.noised)
     assert np.sum(cheap.n_calls) < np.sum(full.n_calls)
