@@ -11,6 +11,7 @@ import pytest
 from ssni_jax import purify
 from ssni_jax.cli import COMMANDS, main
 from ssni_jax.data import Digits, read_image, write_image
+from ssni_jax.runs.records import merge_records
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
@@ -48,7 +49,8 @@ def test_no_command_shows_the_commands(capsys):
     with pytest.raises(SystemExit) as stop:
         main([])
     assert stop.value.code == 0
-    assert all(name in capsys.readouterr().out for name in COMMANDS)
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in COMMANDS)
 
 
 def test_a_folder_is_purified_with_a_line_an_image(folder, tmp_path, capsys):
@@ -171,3 +173,18 @@ def test_a_benchmark_prints_one_json_line(script):
     out = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert len(out.splitlines()) == 1
     assert json.loads(out)["benchmark"] == script.removesuffix(".py")
+
+
+@pytest.mark.slow
+def test_two_processes_evaluate_what_one_does(tmp_path):
+    config = str(ROOT / "configs" / "ssni_n_digits.py")
+    launcher = [sys.executable, str(ROOT / "launch" / "local_multiprocess.py"), "--timeout", "300", "--"]
+    alone = [sys.executable, "-c", "from ssni_jax.cli import main; main()"]
+    for start, name in ((launcher, "two"), (alone, "one")):
+        subprocess.run([*start, "evaluate", config, "--workdir", str(tmp_path / name), *TINY], check=True, cwd=ROOT)
+    one, two = (merge_records(tmp_path / name) for name in ("one", "two"))
+    assert len(list((tmp_path / "two").glob("records-*.jsonl"))) == 2
+    assert [record["id"] for record in two] == list(range(8))
+    for mine, theirs in zip(one, two, strict=True):
+        assert mine["clean_t"] == pytest.approx(theirs["clean_t"], abs=1.1e-3)
+        assert mine["clean_prediction"] == theirs["clean_prediction"]

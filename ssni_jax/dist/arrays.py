@@ -22,6 +22,8 @@ def global_rows(mesh: Mesh, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Ar
 
 def local_rows(array: jax.Array) -> np.ndarray:
     """The rows of a global array that this process holds, in order: the inverse of `global_rows`."""
+    if jax.process_count() > 1 and array.is_fully_replicated:
+        raise ValueError("a replicated array has no rows of one process: give it the sharding `rows(mesh)` first.")
     shards = {shard.index[0].start or 0: shard.data for shard in array.addressable_shards}
     return np.concatenate([np.asarray(shards[start]) for start in sorted(shards)])
 

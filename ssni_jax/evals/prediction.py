@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from ssni_jax.core.types import Images, Keys, Level, Logits
-from ssni_jax.dist import by_rows
+from ssni_jax.dist import by_rows, rows
 from ssni_jax.purify import Defense, Ragged
 from ssni_jax.solvers import ragged
 
@@ -37,13 +38,13 @@ def make_predict(mesh: Mesh, n_slots: int) -> Callable[[Defense, Keys, Images], 
         logits = defense.classify(done.image)
         return Prediction(logits, done.image, deviation, done.t.T, done.n_calls, done.noised)
 
-    @jax.jit
+    @partial(jax.jit, out_shardings=rows(mesh))  # left to itself XLA may replicate, and a process would keep all rows
     def predict(defense: Defense, keys: Keys, x: Images) -> Prediction:
         purify = dataclasses.replace(defense.purify, walk=Ragged(n_slots))
         deviation = purify.measure(keys, x)
         dealt = ragged.deal(jnp.sum(purify.times(deviation), axis=0), mesh.shape["data"])
-        rows = (keys[dealt], x[dealt], deviation[dealt])
-        found = by_rows(mesh, walk)(dataclasses.replace(defense, purify=purify), *rows)
+        moved = (keys[dealt], x[dealt], deviation[dealt])
+        found = by_rows(mesh, walk)(dataclasses.replace(defense, purify=purify), *moved)
         return jax.tree.map(lambda v: v[jnp.argsort(dealt)], found)
 
     return predict

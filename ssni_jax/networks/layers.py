@@ -73,7 +73,7 @@ class Conv(nnx.Module):
         self.padding = size // 2 if padding is None else padding
 
     def __call__(self, x: Maps) -> Maps:
-        x = convolve(x.astype(self.dtype), self.kernel[...].astype(self.dtype), self.stride, self.padding)
+        x = convolve(x.astype(self.dtype), jnp.asarray(self.kernel[...], self.dtype), self.stride, self.padding)
         return x if self.bias is None else x + self.bias[...].astype(self.dtype)
 
 

@@ -16,7 +16,7 @@ from ssni_jax.core.describe import describe
 from ssni_jax.core.fingerprint import fingerprint
 from ssni_jax.core.rng import fold, sample_keys
 from ssni_jax.data import evaluation_batches
-from ssni_jax.dist import global_rows, local_rows, make_mesh, wait_for_all
+from ssni_jax.dist import by_rows, global_rows, local_rows, make_mesh, wait_for_all
 from ssni_jax.evals.prediction import make_predict
 from ssni_jax.evals.robust import ATTACK, CLEAN, Outcome, judge, make_attack
 from ssni_jax.purify import Defense
@@ -105,7 +105,7 @@ def compiled(mesh: Mesh, experiment: Evaluation, defense: Defense, attacked: Def
     x, y = rows["image"], rows["label"]
     predict = make_predict(mesh, experiment.n_slots).lower(defense, keys, x).compile()
     attack = make_attack(mesh).lower(experiment.attack, attacked, keys, x, y).compile()
-    classify = jax.jit(lambda classify, x: classify(x)).lower(defense.classify, x).compile()
+    classify = jax.jit(by_rows(mesh, lambda classify, x: classify(x))).lower(defense.classify, x).compile()
     return Programs(predict, attack, classify, time.perf_counter() - start)
 
 
