@@ -20,6 +20,6 @@ fi
 wanted="$(cat setup.cfg requirements.txt pyproject.toml | .venv/bin/python -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')"
 if [ "$(cat .venv/installed 2>/dev/null || true)" != "$wanted" ]; then
     echo "Installing (about a minute and 1 GB) ..."
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+    .venv/bin/python -m pip install -qq --disable-pip-version-check -r requirements.txt
     echo "$wanted" > .venv/installed
 fi

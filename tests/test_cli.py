@@ -1,6 +1,7 @@
 """The command line: what it prints, writes and refuses."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from ssni_jax import purify
 from ssni_jax.cli import COMMANDS, main
 from ssni_jax.data import Digits, read_image, write_image
 from ssni_jax.runs.records import merge_records
+from ssni_jax.zoo import bundled_path
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
@@ -108,6 +110,14 @@ def test_an_empty_or_missing_folder_is_named(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert "holds no PNG or JPEG file" in refused(capsys, "purify", tmp_path / "empty", tmp_path / "o")
     assert "nowhere" in refused(capsys, "purify", tmp_path / "nowhere", tmp_path / "o")
+
+
+def test_damaged_weights_are_named(tmp_path, capsys):
+    for file in bundled_path().glob("digits-score.*"):
+        shutil.copy(file, tmp_path)
+    with (tmp_path / "digits-score.safetensors").open("ab") as weights:
+        weights.write(b"x")
+    assert "is corrupted (sha256" in refused(capsys, "calibrate", tmp_path / "digits-score")
 
 
 def test_an_unknown_preset_is_named(folder, capsys):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+import jax
 from rich.console import Console
 from rich.table import Table
 
@@ -28,6 +29,7 @@ ROWS = {
     "2-ssni-l": ("DiffPure + SSNI-L", "digits-ssni-l"),
     "3-ssni-n": ("DiffPure + SSNI-N", "digits-ssni-n"),
 }
+BATCH = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +64,12 @@ class Demo:
 
     def experiment(self, name: str, defense: str) -> Evaluation:
         """One row of the table."""
+        n_devices = jax.device_count()
+        batch_size = -(-min(BATCH, self.n_images) // n_devices) * n_devices
         attack = Pgd(Linf(self.eps), step_size=self.eps / 5, n_steps=20, gradient=HeldEot(2))
         return Evaluation(
             name, preset(defense), Digits("test"), attack, surrogate_steps=5, n_images=self.n_images,
-            batch_size=self.n_images, seed=self.seed,
+            batch_size=batch_size, seed=self.seed,
         )  # fmt: skip
 
 

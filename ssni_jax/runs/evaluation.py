@@ -16,16 +16,15 @@ from ssni_jax.core.describe import describe
 from ssni_jax.core.fingerprint import fingerprint
 from ssni_jax.core.rng import fold, sample_keys
 from ssni_jax.data import evaluation_batches
-from ssni_jax.dist import by_rows, global_rows, local_rows, make_mesh, wait_for_all
+from ssni_jax.dist import by_rows, global_rows, make_mesh, wait_for_all
 from ssni_jax.evals.prediction import make_predict
 from ssni_jax.evals.robust import ATTACK, CLEAN, Outcome, judge, make_attack
 from ssni_jax.purify import Defense
 from ssni_jax.purify.surrogate import surrogate
-from ssni_jax.runs.atomic import write_arrays
 from ssni_jax.runs.experiment import Evaluation
-from ssni_jax.runs.pictures import save_pictures
 from ssni_jax.runs.progress import Running
-from ssni_jax.runs.records import Record, RecordWriter, completed_ids
+from ssni_jax.runs.records import RecordWriter, completed_ids
+from ssni_jax.runs.sink import Sink, save
 from ssni_jax.runs.workdir import load_results, open_workdir, write_run
 
 CURVE_POINTS = 200
@@ -45,27 +44,19 @@ def run_evaluation(experiment: Evaluation, defense: Defense, workdir: Path, comm
     networks = {"denoise": fingerprint(defense.purify.denoise), "classify": fingerprint(defense.classify)}
     open_workdir(workdir, {**describe(experiment), "networks": networks})
     ids = list(range(len(experiment.images) if experiment.n_images is None else experiment.n_images))
-    mesh, facts = make_mesh(), {"defense": experiment.name, **run_facts(experiment)}
-    if jax.process_index() == 0:
-        write_run(workdir, ids, command, **facts)
     done = completed_ids(workdir)
     wait_for_all("planned")  # a process that appended before another had read would leave them with different plans
     todo = pending(ids, experiment.batch_size, done)
+    if not todo:
+        return
+    facts = {"defense": experiment.name, **run_facts(experiment)}
+    if jax.process_index() == 0:
+        write_run(workdir, ids, command, **facts)
     with RecordWriter(workdir, jax.process_index()) as writer:
-        if todo:
-            facts |= evaluate_batches(mesh, experiment, defense, Sink(workdir, writer, todo, done))
+        facts |= evaluate_batches(make_mesh(), experiment, defense, Sink(workdir, writer, todo, done))
     wait_for_all("evaluated")
     if jax.process_index() == 0:
         write_run(workdir, ids, command, **facts, level_curve=level_curve(defense, workdir))
-
-
-class Sink(NamedTuple):
-    """Where results go, which batches are wanted ({batch number: its ids}), and which images are already on disk."""
-
-    workdir: Path
-    writer: RecordWriter
-    todo: dict[int, list[int]]
-    done: set[int]
 
 
 def evaluate_batches(mesh: Mesh, experiment: Evaluation, defense: Defense, sink: Sink) -> dict[str, Any]:
@@ -119,53 +110,6 @@ def evaluate(
     adversarial = programs.attack(experiment.attack, attacked, fold(keys, ATTACK), rows["image"], rows["label"])
     judged = judge(programs.predict, defense, keys, adversarial, experiment.n_draws)
     return Outcome(clean, adversarial, judged, programs.classify(defense.classify, adversarial)), seconds
-
-
-def save(
-    experiment: Evaluation, sink: Sink, number: int, batch: Mapping[str, np.ndarray], outcome: Outcome, seconds: float
-) -> None:
-    """Pictures and adversarial images first, records last: an image with a record has everything else."""
-    local = jax.tree.map(local_rows, outcome)
-    mine = np.flatnonzero(batch["mask"])
-    for row in mine[batch["id"][mine] < experiment.n_pictures].tolist():
-        judged = local.judged[0]
-        stages = {"clean": batch["image"], "purified_clean": local.clean.image, "adversarial": local.adversarial}
-        stages |= {"noised": judged.noised, "purified": judged.image}
-        save_pictures(sink.workdir, int(batch["id"][row]), **{name: images[row] for name, images in stages.items()})
-    folder = sink.workdir / f"adversarial-{jax.process_index()}"
-    write_arrays(folder / f"batch-{number}.npz", {"id": batch["id"][mine], "image": local.adversarial[mine]})
-    records = [as_record(batch, local, row, seconds / len(batch["mask"])) for row in mine.tolist()]
-    sink.writer.append([record for record in records if record["id"] not in sink.done])
-
-
-def as_record(batch: Mapping[str, np.ndarray], outcome: Outcome, row: int, seconds: float) -> Record:
-    """What is kept of one image."""
-    clean, judged = outcome.clean, outcome.judged
-    change = outcome.adversarial[row] - batch["image"][row]
-    logits = [clean.logits[row], outcome.undefended[row], *(each.logits[row] for each in judged)]
-    return Record(
-        id=int(batch["id"][row]),
-        label=int(batch["label"][row]),
-        clean_prediction=int(np.argmax(clean.logits[row])),
-        clean_t=clean.t[row].tolist() or None,
-        clean_norm=measured(clean.deviation[row]),
-        clean_nfe=float(clean.n_calls[row]),
-        adversarial_prediction=int(np.argmax(judged[0].logits[row])),
-        adversarial_draws=[int(np.argmax(each.logits[row])) for each in judged],
-        adversarial_t=judged[0].t[row].tolist() or None,
-        adversarial_norm=measured(judged[0].deviation[row]),
-        adversarial_nfe=float(judged[0].n_calls[row]),
-        undefended_prediction=int(np.argmax(outcome.undefended[row])),
-        linf=float(np.max(np.abs(change))),
-        l2=float(np.linalg.norm(change)),
-        seconds=seconds,
-        valid=bool(np.all(np.isfinite(logits))),
-    )
-
-
-def measured(deviation: Any) -> float | None:
-    """A norm is positive; zero stands for a method that measures none."""
-    return float(deviation) if deviation != 0 else None
 
 
 def run_facts(experiment: Evaluation) -> dict[str, Any]:

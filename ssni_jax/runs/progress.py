@@ -26,7 +26,11 @@ class Running:
         self.task: TaskID | None = None
 
     def __enter__(self) -> "Running":
-        if self.console.is_terminal and jax.process_index() == 0:
+        if jax.process_index():
+            return self
+        if not self.console.is_terminal:
+            self._print(f"compiling, then {self.total} images")
+        else:
             self.task = self.bar.add_task("compiling", total=self.total, name=self.name)
             self.bar.start()
         return self
@@ -42,9 +46,12 @@ class Running:
             return
         text = self._text()
         if self.task is None:
-            self.console.print(f"{self.name}: {text}", highlight=False, soft_wrap=True)
+            self._print(text)
         else:
             self.bar.update(self.task, completed=self.done, description=text)
+
+    def _print(self, text: str) -> None:
+        self.console.print(f"{self.name}: {text}", highlight=False, soft_wrap=True)
 
     def _text(self) -> str:
         speed = self.done / (time.monotonic() - self.start)
