@@ -11,7 +11,7 @@ import numpy as np
 import tyro
 
 from ssni_jax.core.fingerprint import fingerprint
-from ssni_jax.data import Digits, ImageFolder, Npz, evaluation_batches
+from ssni_jax.data import Digits, ImageFolder, Npz, TfdsDirectory, evaluation_batches
 from ssni_jax.dist import make_mesh
 from ssni_jax.evals.calibrate import reference_norms
 from ssni_jax.purify import Calibration, ScoreNorm
@@ -33,7 +33,7 @@ class Calibrate:
     takes_overrides: ClassVar[bool] = False
     network: tyro.conf.Positional[str]
     """A bundled score network, or the path of a stored one without .safetensors."""
-    source: Digits | ImageFolder | Npz = Digits("calibration")
+    source: Digits | ImageFolder | Npz | TfdsDirectory = Digits("calibration")
     """The images."""
     images: Literal["unseen", "published"] = "unseen"
     """All of the source, taken to be unseen; or the papers' choice, 5,000 of the source at random (RandomState(0)),

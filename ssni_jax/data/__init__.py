@@ -6,6 +6,7 @@ from ssni_jax.data.images import check_images, read_image, write_image
 from ssni_jax.data.loader import evaluation_batches, padded, training_batches
 from ssni_jax.data.npz import Npz
 from ssni_jax.data.source import InMemory, Source, take
+from ssni_jax.data.tfds import TfdsDirectory
 
 __all__ = [
     "Digits",
@@ -13,6 +14,7 @@ __all__ = [
     "InMemory",
     "Npz",
     "Source",
+    "TfdsDirectory",
     "check_images",
     "evaluation_batches",
     "padded",

@@ -1,0 +1,78 @@
+"""A prepared tensorflow-datasets directory as a source; reading it needs neither TensorFlow nor the network."""
+
+import dataclasses
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ssni_jax.data.images import MODES, centre_crop
+from ssni_jax.data.source import Example, as_float
+
+
+@dataclasses.dataclass(frozen=True)
+class TfdsDirectory:
+    """One split of a directory that holds dataset_info.json and array_record files; with `size`, resized and cropped.
+
+    Features "image" and "label" are read. `fingerprint` is the sha256 of dataset_info.json, which counts the bytes and
+    examples of every shard, and of the split and size. Needs the extra `tfds`.
+    """
+
+    path: str
+    split: str = "test"
+    size: int | None = None
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self[0]["image"].shape
+
+    @property
+    def n_classes(self) -> int:
+        return int(_builder(self.path).info.features["label"].num_classes)
+
+    @property
+    def fingerprint(self) -> str:
+        info = (Path(self.path) / "dataset_info.json").read_bytes()
+        return hashlib.sha256(info + f"{self.split} {self.size}".encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(_rows(self.path, self.split))
+
+    def __getitem__(self, i: int) -> Example:
+        row = _rows(self.path, self.split)[i]
+        return {"image": self._sized(row["image"]), "label": int(row["label"]), "id": i}
+
+    def _sized(self, image: np.ndarray) -> np.ndarray:
+        if self.size is None:
+            return as_float(image)
+        picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image, MODES[image.shape[-1]])
+        return as_float(np.asarray(centre_crop(picture, self.size)).reshape(self.size, self.size, -1))
+
+
+@functools.cache
+def _builder(path: str) -> Any:
+    if not (Path(path) / "dataset_info.json").is_file():
+        raise FileNotFoundError(
+            f"{path} has no dataset_info.json: give the versioned directory, such as cifar10/3.0.2."
+        )
+    try:
+        import tensorflow_datasets as tfds  # slow to import, and an extra
+    except ImportError:
+        raise ValueError(f"Reading {path} needs tensorflow-datasets: pip install 'ssni_jax[tfds]'.") from None
+    return tfds.builder_from_directory(path)
+
+
+@functools.cache
+def _rows(path: str, split: str) -> Any:
+    builder = _builder(path)
+    if split not in builder.info.splits:
+        raise ValueError(f"{path} has no split {split!r}: choose one of {', '.join(builder.info.splits)}.")
+    if builder.info.file_format.value != "array_record":
+        raise ValueError(
+            f"{path} is stored as {builder.info.file_format.value}, which has no random access: "
+            "prepare it with file_format='array_record'."
+        )
+    return builder.as_data_source(split)

@@ -1,0 +1,51 @@
+"""A prepared tensorflow-datasets directory: seven grey-valued colour images of 9 x 8, in three classes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssni_jax.data import Source, TfdsDirectory, evaluation_batches
+
+TOY = str(Path(__file__).parent / "toy_tfds")
+
+
+def test_it_reads_pixels_labels_and_counts():
+    source = TfdsDirectory(TOY)
+    assert isinstance(source, Source)
+    assert (len(source), source.n_classes, source.image_shape) == (7, 3, (9, 8, 3))
+    shades = sorted(round(float(source[i]["image"].mean()) * 255) for i in range(7))
+    assert shades == [0, 20, 40, 60, 80, 100, 120]
+    for i in range(7):
+        assert source[i]["label"] == round(float(source[i]["image"].mean()) * 255) // 20 % 3
+
+
+def test_it_resizes_and_makes_batches():
+    batches = list(evaluation_batches(TfdsDirectory(TOY, size=4), 4))
+    assert [batch["image"].shape for batch in batches] == [(4, 4, 4, 3)] * 2
+    assert int(sum(batch["mask"].sum() for batch in batches)) == 7
+
+
+def test_its_fingerprint_depends_on_what_is_read():
+    sources = [TfdsDirectory(TOY), TfdsDirectory(TOY, size=4), TfdsDirectory(TOY, split="train")]
+    assert len({source.fingerprint for source in sources}) == 3
+
+
+def test_another_directory_split_or_format_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no dataset_info.json: give the versioned directory"):
+        len(TfdsDirectory(str(tmp_path)))
+    with pytest.raises(ValueError, match="no split 'train': choose one of test"):
+        len(TfdsDirectory(TOY, split="train"))
+    other = tmp_path / "toy"
+    shutil.copytree(TOY, other)
+    info = json.loads((other / "dataset_info.json").read_text())
+    (other / "dataset_info.json").write_text(json.dumps({**info, "fileFormat": "tfrecord"}))
+    with pytest.raises(ValueError, match="stored as tfrecord"):
+        len(TfdsDirectory(str(other)))
+
+
+def test_pixels_are_floats_in_the_unit_range():
+    image = TfdsDirectory(TOY)[0]["image"]
+    assert image.dtype == np.float32 and image.min() >= 0 and image.max() <= 1
