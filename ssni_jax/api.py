@@ -1,10 +1,13 @@
 """The library in one call."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Float, Shaped
 
 from ssni_jax.core.rng import fold, sample_keys
@@ -42,19 +45,26 @@ def purify(images: Shaped[Any, "..."], seed: int = 0, preset: str = "digits-ssni
 def purify_with(defense: Defense, images: Shaped[Any, "..."], seed: int = 0, first_id: int = 0) -> Opened:
     """`purify` with any defence, opened up; image i has sample id `first_id + i`."""
     images = check_shape(defense, check_images(images))
+    if not len(images):
+        raise ValueError(f"there are no images in an array of shape {images.shape}: give at least one.")
     mesh, defense = make_mesh(), resolve(defense)
     defense = dataclasses.replace(defense, purify=dataclasses.replace(defense.purify, walk=Ragged()))
-    run = jax.jit(by_rows(mesh, opened))
+    run = program(mesh)
     n = -(-min(BATCH, len(images)) // mesh.shape["data"]) * mesh.shape["data"]
     parts = []
     for start in range(0, len(images), n):
         batch = padded({"image": images[start : start + n], "id": np.arange(start, min(start + n, len(images)))}, n)
         rows = global_rows(mesh, batch)
         keys = sample_keys(jax.random.key(seed), first_id + rows["id"])
-        parts.append(
-            jax.tree.map(lambda v, kept=batch["mask"]: v[kept], on_every_host(run(defense, keys, rows["image"])))
-        )
+        done = on_every_host(run(defense, keys, rows["image"]))
+        parts.append(jax.tree.map(lambda v, kept=batch["mask"]: v[kept], done))
     return jax.tree.map(lambda *v: np.concatenate(v), *parts)
+
+
+@functools.cache
+def program(mesh: Mesh) -> Callable[..., Opened]:
+    """One program a mesh, so that calls with the same kind of defence and number of images compile once."""
+    return jax.jit(by_rows(mesh, opened))
 
 
 def opened(defense: Defense, keys: Any, x: Any) -> Opened:

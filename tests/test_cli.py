@@ -106,6 +106,11 @@ def test_pixels_that_are_no_pixels_are_named(value):
         purify(images)
 
 
+def test_no_images_at_all_are_named():
+    with pytest.raises(ValueError, match="give at least one"):
+        purify(np.zeros((0, 8, 8, 1), np.float32))
+
+
 def test_an_empty_or_missing_folder_is_named(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert "holds no PNG or JPEG file" in refused(capsys, "purify", tmp_path / "empty", tmp_path / "o")

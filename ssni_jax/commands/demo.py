@@ -51,12 +51,14 @@ class Demo:
 
     def run(self, overrides: Sequence[str]) -> None:
         """Evaluates the four rows, then writes and prints everything."""
-        start, command = time.monotonic(), f"ssni demo --workdir {self.workdir}"
+        start = time.monotonic()
+        flags = f"--n-images {self.n_images} --eps {self.eps} --seed {self.seed}"
+        command = f"ssni demo --workdir {self.workdir} {flags}"
         for folder, (name, defense) in ROWS.items():
             experiment = self.experiment(name, defense)
             run_evaluation(experiment, resolve(experiment.defense), self.workdir / folder, command)
         rows = [summarise(each.defense, each.records) for each in load_all(self.workdir)]
-        write_json(self.workdir / "results.json", {"rows": rows, "seconds": time.monotonic() - start})
+        write_json(self.workdir / "results.json", {"rows": rows})
         write_examples(self.workdir)
         Console(width=110).print(table(rows))
         print(f"{time.monotonic() - start:.0f} s. Open {write_report(self.workdir)}")
