@@ -15,7 +15,7 @@ from ssni_jax.data import check_images, padded
 from ssni_jax.dist import by_rows, global_rows, make_mesh, on_every_host
 from ssni_jax.presets import preset as named_preset
 from ssni_jax.purify import Defense, Ragged
-from ssni_jax.zoo import Pretrained, resolve
+from ssni_jax.zoo import check_fit, resolve
 
 BATCH = 64
 PURIFY = 0
@@ -44,7 +44,8 @@ def purify(images: Shaped[Any, "..."], seed: int = 0, preset: str = "digits-ssni
 
 def purify_with(defense: Defense, images: Shaped[Any, "..."], seed: int = 0, first_id: int = 0) -> Opened:
     """`purify` with any defence, opened up; image i has sample id `first_id + i`."""
-    images = check_shape(defense, check_images(images))
+    images = check_images(images)
+    check_fit(defense, images.shape[1:])
     if not len(images):
         raise ValueError(f"there are no images in an array of shape {images.shape}: give at least one.")
     mesh, defense = make_mesh(), resolve(defense)
@@ -72,28 +73,3 @@ def opened(defense: Defense, keys: Any, x: Any) -> Opened:
     done = defense.purify.run(fold(keys, PURIFY), x)
     label = defense.classify(done.image).argmax(axis=1)
     return Opened(done.image.clip(0, 1), done.deviation, done.t.T, done.n_calls, label)
-
-
-def check_shape(defense: Defense, images: Float[np.ndarray, "B H W C"]) -> Float[np.ndarray, "B H W C"]:
-    """The images, refused when the defence's stored network takes another size or number of channels."""
-    stored = defense.purify.denoise
-    if not isinstance(stored, Pretrained):
-        return images
-    wanted = network_shape(stored)
-    if images.shape[1:] != wanted:
-        raise ValueError(
-            f"the images are {shown(images.shape[1:])} (height x width x channels), and the network {stored.name} "
-            f"purifies {shown(wanted)}: resize them, or choose a preset for their size."
-        )
-    return images
-
-
-def network_shape(stored: Pretrained) -> tuple[int, int, int]:
-    """Height, width and channels of the images a stored denoiser takes."""
-    architecture = stored.about()["architecture"]
-    return architecture["resolution"], architecture["resolution"], architecture["in_channels"]
-
-
-def shown(shape: tuple[int, ...]) -> str:
-    """8 x 8 x 1."""
-    return " x ".join(map(str, shape))

@@ -15,7 +15,7 @@ from ssni_jax.core.describe import rebuild
 from ssni_jax.core.types import Tree
 from ssni_jax.networks import EdmCoefficients, Preconditioned, SongUNetConfig, VpCoefficients, WideResNetConfig
 from ssni_jax.networks.network import Network, abstract, unflat
-from ssni_jax.purify import Calibration
+from ssni_jax.purify import Calibration, Defense
 from ssni_jax.schedules import VE, VP, DiscreteVP
 
 KINDS = {
@@ -41,6 +41,12 @@ class Pretrained:
     @property
     def fingerprint(self) -> str:
         return self.about()["fingerprint"]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images a stored denoiser takes."""
+        architecture = self.about()["architecture"]
+        return architecture["resolution"], architecture["resolution"], architecture["in_channels"]
 
     def about(self) -> dict[str, Any]:
         """Architecture, licence, provenance and hashes."""
@@ -68,6 +74,16 @@ def resolve(tree: Tree) -> Tree:
     return jax.tree.map(lambda leaf: leaf.load() if isinstance(leaf, Pretrained) else leaf, tree)
 
 
+def check_fit(defense: Defense, image_shape: tuple[int, ...]) -> None:
+    """Refuses images of another size or number of channels than the defence's stored denoiser takes."""
+    stored = defense.purify.denoise
+    if isinstance(stored, Pretrained) and tuple(image_shape) != stored.image_shape:
+        raise ValueError(
+            f"the images are {_shown(image_shape)} (height x width x channels), and the network {stored.name} "
+            f"purifies {_shown(stored.image_shape)}: resize the images, or choose a network for their size."
+        )
+
+
 def bundled_path() -> Path:
     """The folder of the weights that ship with the package."""
     return Path(str(files("ssni_jax") / "weights"))
@@ -87,6 +103,10 @@ def read_calibration(path: Path) -> Calibration:
         return Calibration.from_json(json.loads(path.read_text()))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not valid JSON ({error}): write it again with `ssni calibrate`.") from None
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
 
 
 @functools.cache

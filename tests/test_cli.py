@@ -155,6 +155,17 @@ def test_every_config_is_short_builds_and_lists_its_fields(config, tmp_path, cap
     assert "--seed" in capsys.readouterr().out
 
 
+def test_data_that_do_not_fit_the_networks_or_lack_labels_are_named(tmp_path, capsys):
+    images = np.zeros((3, 9, 9, 1), np.uint8)
+    np.savez(tmp_path / "big.npz", images=images, labels=np.arange(3))
+    np.savez(tmp_path / "unlabelled.npz", images=images)
+    text = (ROOT / "configs" / "diffpure_digits.py").read_text().replace("import Digits", "import Npz")
+    for name, words in (("big", "9 x 9 x 1"), ("unlabelled", "has no labels")):
+        config = tmp_path / f"{name}.py"
+        config.write_text(text.replace('Digits("test")', f"Npz({str(tmp_path / name) + '.npz'!r})"))
+        assert words in refused(capsys, "evaluate", config, "--workdir", tmp_path / "w")
+
+
 def test_an_evaluation_runs_resumes_and_is_reported(tmp_path, capsys):
     command = ["evaluate", str(ROOT / "configs" / "ssni_n_digits.py"), "--workdir", str(tmp_path / "w"), *TINY]
     main(command)

@@ -13,7 +13,7 @@ from ssni_jax.commands.config import load_experiment
 from ssni_jax.runs.evaluation import run_evaluation
 from ssni_jax.runs.experiment import Evaluation
 from ssni_jax.runs.status import is_complete, status
-from ssni_jax.zoo import resolve
+from ssni_jax.zoo import check_fit, resolve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Evaluate:
     def run(self, overrides: Sequence[str]) -> None:
         """Evaluates what has no record yet, then prints where the run stands."""
         experiment = load_experiment(self.config, Evaluation, overrides)
+        check_fit(experiment.defense, experiment.images.image_shape)
         command = shlex.join(["ssni", "evaluate", str(self.config), "--workdir", str(self.workdir), *overrides])
         run_evaluation(experiment, resolve(experiment.defense), self.workdir, command)
         if jax.process_index() == 0:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import tyro
 
-from ssni_jax.api import Opened, network_shape, purify_with
+from ssni_jax.api import Opened, purify_with
 from ssni_jax.commands.config import load_experiment
 from ssni_jax.data import ImageFolder, read_image, write_image
 from ssni_jax.presets import preset
@@ -56,7 +56,7 @@ class PurifyImages:
         stored = defense.purify.denoise
         if not isinstance(stored, Pretrained):
             raise ValueError("the config's denoiser is not a stored network: give it as Pretrained(name or path).")
-        return network_shape(stored)
+        return stored.image_shape
 
     def _target(self, file: Path) -> Path:
         if not self.input.is_dir():

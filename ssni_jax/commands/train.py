@@ -23,7 +23,7 @@ class Train:
     config: tyro.conf.Positional[Path]
     """A .py file that builds `experiment`, a Training."""
     workdir: Path
-    """Directory of checkpoints, metrics.jsonl and the exported network."""
+    """Directory of checkpoints (with metrics.jsonl) and the exported network."""
 
     def run(self, overrides: Sequence[str]) -> None:
         """Trains, then says where the network is."""

@@ -9,7 +9,7 @@ from ssni_jax.attacks import Pgd
 from ssni_jax.core.protocols import Attack, Loss
 from ssni_jax.data import Source
 from ssni_jax.purify import Defense
-from ssni_jax.training import Adam
+from ssni_jax.training import Adam, CrossEntropy
 
 
 @runtime_checkable
@@ -46,6 +46,8 @@ class Training:
 
     def __post_init__(self):
         check_positive(self, "batch_size", "n_steps", "n_accumulate", "every", "save_every")
+        if isinstance(self.loss, CrossEntropy):
+            check_labelled(self.images)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Evaluation:
 
     def __post_init__(self):
         check_positive(self, "batch_size", "n_slots", "n_draws")
+        check_labelled(self.images)
         if self.surrogate_steps is not None:
             check_positive(self, "surrogate_steps")
         if self.n_images is not None and not 0 < self.n_images <= len(self.images):
@@ -80,6 +83,12 @@ class Evaluation:
                 f"n_images={self.n_images} is not between 1 and the {len(self.images)} images of the source: "
                 "choose a number in that range or None for all."
             )
+
+
+def check_labelled(images: Source) -> None:
+    """Refuses a source whose images have no labels."""
+    if images.n_classes < 1:
+        raise ValueError(f"{images} has no labels: put images into one subfolder a class, or name the array of labels.")
 
 
 def check_positive(value: object, *names: str) -> None:
