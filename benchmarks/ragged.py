@@ -35,15 +35,15 @@ def main() -> None:
     step = purify.rounds[0].step
 
     @jax.jit
-    def queue(denoise):
+    def queue(denoise, levels):
         return ragged.solve(keys, lambda rows: denoise, step, noised, levels, n_slots=options.slots)
 
     @jax.jit
-    def masked(denoise):
+    def masked(denoise, levels):
         return solve(keys, denoise, step, noised, levels)
 
-    ragged_s, found = timed(queue, purify.denoise)
-    scan_s, expected = timed(masked, purify.denoise)
+    ragged_s, found = timed(queue, purify.denoise, levels)
+    scan_s, expected = timed(masked, purify.denoise, levels)
     needed = int(jnp.sum(levels[:-1] != levels[1:]))
     result = {
         "benchmark": "ragged",

@@ -77,11 +77,12 @@ def ssni_l(base: Purifier, calibration: Calibration, *, bias: float = 0.005) -> 
 def ssni(base: Purifier, calibration: Calibration, reweight: Reweight, *, bias: float) -> Purifier:
     """Any purifier with sample-specific noise (arXiv:2506.06027): every round's t_star becomes `reweight(t_star)`.
 
-    Grids of a fixed step size are lengthened by the bias. A calibration of another network is refused.
+    Grids of a fixed step size are lengthened by the bias. A calibration of another network is refused. The score norm
+    is taken on the continuous VP schedule whatever the base's is, as published and as `ssni calibrate` takes it.
     """
     calibration.check(base.denoise)
     rounds = tuple(_reweighted(each, reweight, bias) for each in base.rounds)
-    deviation = ScoreNorm(base.denoise, base.schedule, calibration.n_levels)
+    deviation = ScoreNorm(base.denoise, VP(), calibration.n_levels)
     return dataclasses.replace(base, rounds=rounds, deviation=deviation)
 
 
