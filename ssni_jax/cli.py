@@ -58,6 +58,8 @@ def parse(arguments: Sequence[str]):
     """The command, and the flags that its config file is asked to take."""
     chosen = COMMANDS.get(arguments[0])
     if chosen is not None and chosen.takes_overrides:
-        return tyro.cli(chosen, args=list(arguments[1:]), prog=f"ssni {arguments[0]}", return_unknown_args=True)
+        unused = ["--workdir", "."] if "--fields" in arguments and "--workdir" not in arguments else []
+        flags = [*arguments[1:], *unused]  # listing fields needs no directory
+        return tyro.cli(chosen, args=flags, prog=f"ssni {arguments[0]}", return_unknown_args=True)
     command = tyro.extras.subcommand_cli_from_dict(COMMANDS, args=list(arguments), prog="ssni", description=DESCRIPTION)
     return command, []

@@ -131,8 +131,14 @@ def test_an_unknown_preset_is_named(folder, capsys):
 
 def test_an_unknown_key_gets_a_suggestion(tmp_path, capsys):
     error = refused(capsys, "evaluate", CONFIGS[0], "--workdir", tmp_path / "w", "--attack.threat.epsilon", "1")
-    assert "epsilon" in error and "--attack.threat.eps" in error
+    assert "epsilon" in error and "--attack.threat.eps FLOAT" in error
     assert not (tmp_path / "w").exists()
+
+
+def test_a_network_is_not_swapped_under_its_calibration(tmp_path, capsys):
+    config = ROOT / "configs" / "ssni_n_digits.py"
+    flags = ["--defense.purify.denoise.name", "other"]
+    assert "the noise level was calibrated" in refused(capsys, "evaluate", config, "--workdir", tmp_path / "w", *flags)
 
 
 def test_a_config_that_is_none_is_named(tmp_path, capsys):
@@ -146,11 +152,11 @@ def test_a_config_that_is_none_is_named(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_is_short_builds_and_lists_its_fields(config, tmp_path, capsys):
+def test_every_config_is_short_builds_and_lists_its_fields(config, capsys):
     assert len(config.read_text().splitlines()) <= 40
     command = "train" if config.stem.startswith("train") else "evaluate"
     with pytest.raises(SystemExit) as stop:
-        main([command, str(config), "--workdir", str(tmp_path), "--fields"])
+        main([command, str(config), "--fields"])
     assert stop.value.code == 0
     assert "--seed" in capsys.readouterr().out
 

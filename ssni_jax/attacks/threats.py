@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 import jax.numpy as jnp
 
 from ssni_jax.core.arrays import over, row_norm
+from ssni_jax.core.protocols import checks_classes
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import uniform_like
 from ssni_jax.core.types import Images, Keys, Level
@@ -17,6 +18,7 @@ class Direction(Protocol):
     def __call__(self, gradient: Images) -> Images: ...
 
 
+@checks_classes("direction", "project", "start")
 @runtime_checkable
 class Threat(Protocol):
     """A ball around x, intersected with images in [0, 1]."""

@@ -1,7 +1,6 @@
 """Reading a config file and the flags that override its fields."""
 
 import runpy
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -11,12 +10,10 @@ import tyro
 T = TypeVar("T")
 
 
-def load_experiment(config: Path, kind: type[T], overrides: Sequence[str] = ()) -> T:
-    """The `experiment` of a config file, an instance of `kind`, with its fields overridden by flags."""
+def read_experiment(config: Path, kind: type[T]) -> T:
+    """The `experiment` that a config file builds, an instance of `kind`."""
     if not config.is_file():
-        raise FileNotFoundError(
-            f"There is no config file {config}: give the path of a .py file such as those in configs/."
-        )
+        raise FileNotFoundError(f"There is no config file {config}: give a .py file such as those in configs/.")
     try:
         experiment = runpy.run_path(str(config)).get("experiment")
     except SyntaxError as error:
@@ -28,5 +25,10 @@ def load_experiment(config: Path, kind: type[T], overrides: Sequence[str] = ()) 
             f"{config} builds {'no `experiment`' if experiment is None else type(experiment).__name__}, and this "
             f"command reads {kind.__name__}: use the command for that kind, or another config file."
         )
-    flags = ["--help" if flag == "--fields" else flag for flag in overrides]
-    return tyro.cli(kind, default=experiment, args=flags, prog=f"{Path(sys.argv[0]).name} ... {config}")
+    return experiment
+
+
+def overridden(experiment: T, flags: Sequence[str], prog: str) -> T:
+    """The experiment with its fields replaced by flags; --fields lists them."""
+    flags = ["--help" if flag == "--fields" else flag for flag in flags]
+    return tyro.cli(type(experiment), default=experiment, args=flags, prog=prog)

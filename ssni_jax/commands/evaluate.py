@@ -9,7 +9,9 @@ from typing import ClassVar
 import jax
 import tyro
 
-from ssni_jax.commands.config import load_experiment
+from ssni_jax.commands.config import overridden, read_experiment
+from ssni_jax.core.describe import describe
+from ssni_jax.purify import Defense, NoDeviation
 from ssni_jax.runs.evaluation import run_evaluation
 from ssni_jax.runs.experiment import Evaluation
 from ssni_jax.runs.status import is_complete, status
@@ -31,7 +33,9 @@ class Evaluate:
 
     def run(self, overrides: Sequence[str]) -> None:
         """Evaluates what has no record yet, then prints where the run stands."""
-        experiment = load_experiment(self.config, Evaluation, overrides)
+        built = read_experiment(self.config, Evaluation)
+        experiment = overridden(built, overrides, f"ssni evaluate {self.config}")
+        check_calibrated(built.defense, experiment.defense)
         check_fit(experiment.defense, experiment.images.image_shape)
         command = shlex.join(["ssni", "evaluate", str(self.config), "--workdir", str(self.workdir), *overrides])
         run_evaluation(experiment, resolve(experiment.defense), self.workdir, command)
@@ -39,3 +43,15 @@ class Evaluate:
             print(status(self.workdir))
             if is_complete(self.workdir):
                 print(f"Next: ssni report {self.workdir}")
+
+
+def check_calibrated(built: Defense, asked: Defense) -> None:
+    """Refuses a flag that swaps the network under a level calibrated with the config's."""
+    before, after = built.purify, asked.purify
+    if isinstance(after.deviation, NoDeviation):
+        return
+    if describe((before.denoise, before.deviation)) != describe((after.denoise, after.deviation)):
+        raise ValueError(
+            "the noise level was calibrated with the config's network and score norm, and a flag changes them: "
+            "change them in the config file, where the calibration is read."
+        )

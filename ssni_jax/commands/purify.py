@@ -9,7 +9,7 @@ import numpy as np
 import tyro
 
 from ssni_jax.api import Opened, purify_with
-from ssni_jax.commands.config import load_experiment
+from ssni_jax.commands.config import read_experiment
 from ssni_jax.data import ImageFolder, read_image, write_image
 from ssni_jax.presets import preset
 from ssni_jax.purify import Defense
@@ -38,7 +38,7 @@ class PurifyImages:
 
     def run(self, overrides: Sequence[str]) -> None:
         """Writes the purified images, folder structure kept, a chunk at a time."""
-        defense = preset(self.preset) if self.config is None else load_experiment(self.config, Evaluation).defense
+        defense = preset(self.preset) if self.config is None else read_experiment(self.config, Evaluation).defense
         height, _, channels = self._shape(defense)
         size = height if self.resize else None
         files = ImageFolder(str(self.input), size, channels).files if self.input.is_dir() else (self.input,)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import tyro
 
-from ssni_jax.commands.config import load_experiment
+from ssni_jax.commands.config import overridden, read_experiment
 from ssni_jax.runs.experiment import Training
 from ssni_jax.runs.training import run_training
 
@@ -27,6 +27,6 @@ class Train:
 
     def run(self, overrides: Sequence[str]) -> None:
         """Trains, then says where the network is."""
-        experiment = load_experiment(self.config, Training, overrides)
+        experiment = overridden(read_experiment(self.config, Training), overrides, f"ssni train {self.config}")
         path = run_training(experiment, self.workdir)
         print(f"Wrote {path}.safetensors and {path}.json; use it in a config as Pretrained({str(path)!r}).")

@@ -1,10 +1,28 @@
 """The contracts between floors. Anything that has these methods fits; nothing has to inherit from them."""
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Array, Float
 
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Labels, Level, Levels, Logits, PredictFn, Tree
+
+P = TypeVar("P")
+
+
+def checks_classes(*names: str) -> Callable[[type[P]], type[P]]:
+    """Decorator of a protocol with properties: `issubclass` asks for attributes of these names.
+
+    Python answers `issubclass` by itself only for protocols of methods, and the command line needs the answer to offer
+    the fields of a value as flags.
+    """
+
+    def decorate(protocol: type[P]) -> type[P]:
+        hook = classmethod(lambda _, kind: all(hasattr(kind, name) for name in names))
+        setattr(protocol, "__subclasshook__", hook)  # noqa: B010  as an assignment it would count as a member
+        return protocol
+
+    return decorate
 
 
 @runtime_checkable
@@ -28,6 +46,7 @@ class NoiseSchedule(Protocol):
     def inverse(self, sigma: Float[Array, "*s"]) -> Float[Array, "*s"]: ...
 
 
+@checks_classes("n_calls", "__call__")
 @runtime_checkable
 class Deviation(Protocol):
     """How far each image, in [-1, 1], is from clean data; measured once, on the input, with `n_calls` network calls."""
@@ -52,6 +71,7 @@ class Grid(Protocol):
     def __call__(self, t: Level) -> Levels: ...
 
 
+@checks_classes("n_calls", "__call__")
 @runtime_checkable
 class Step(Protocol):
     """One move of the unscaled state from noise `hi` to noise `lo`; `n_calls` counts its network calls."""

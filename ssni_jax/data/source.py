@@ -6,6 +6,8 @@ from typing import Any, Protocol, TypedDict, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from ssni_jax.core.protocols import checks_classes
+
 Rows = dict[str, np.ndarray]
 
 
@@ -17,6 +19,7 @@ class Example(TypedDict):
     id: int
 
 
+@checks_classes("image_shape", "n_classes", "fingerprint", "__len__", "__getitem__")
 @runtime_checkable
 class Source(Protocol):
     """Images by number. `fingerprint` is a sha256 that changes when the data do."""
