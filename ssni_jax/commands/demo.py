@@ -13,14 +13,12 @@ from rich.table import Table
 from ssni_jax.attacks import HeldEot, Linf, Pgd
 from ssni_jax.data import Digits, write_image
 from ssni_jax.presets import preset
-from ssni_jax.runs.atomic import write_json
+from ssni_jax.runs.atomic import read_json
 from ssni_jax.runs.evaluation import run_evaluation
 from ssni_jax.runs.experiment import Evaluation
 from ssni_jax.runs.formats import number, percent, percent_interval
 from ssni_jax.runs.pictures import load_pictures, picture_ids
 from ssni_jax.runs.report import write_report
-from ssni_jax.runs.summary import summarise
-from ssni_jax.runs.workdir import load_all
 from ssni_jax.zoo import resolve
 
 ROWS = {
@@ -57,11 +55,10 @@ class Demo:
         for folder, (name, defense) in ROWS.items():
             experiment = self.experiment(name, defense)
             run_evaluation(experiment, resolve(experiment.defense), self.workdir / folder, command)
-        rows = [summarise(each.defense, each.records) for each in load_all(self.workdir)]
-        write_json(self.workdir / "results.json", {"rows": rows})
         write_examples(self.workdir)
-        Console(width=110).print(table(rows))
-        print(f"{time.monotonic() - start:.0f} s. Open {write_report(self.workdir)}")
+        page = write_report(self.workdir)
+        Console(width=110).print(table(read_json(self.workdir / "results.json")["rows"]))
+        print(f"{time.monotonic() - start:.0f} s. Open {page}")
         print(f"Next: ssni purify {self.workdir}/images {self.workdir}/purified")
 
     def experiment(self, name: str, defense: str) -> Evaluation:

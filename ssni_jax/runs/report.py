@@ -18,11 +18,11 @@ HIDDEN_FACTS = ("ids", "command", "level_curve", "defense")
 
 
 def write_report(path: str | Path) -> Path:
-    """Writes report.html, and summary.json with its rows, into a workdir or the parent of several; gives the page."""
+    """Writes report.html, and results.json with its `rows`, into a workdir or the parent of several; gives the page."""
     path = Path(path)
     results = sorted(load_all(path), key=_kind)
     rows = [summarise(each.defense, each.records) for each in results]
-    write_json(path / "summary.json", rows)
+    write_json(path / "results.json", {"rows": rows})
     page = path / "report.html"
     write_bytes(page, render(path.resolve().name, results, rows).encode())
     return page

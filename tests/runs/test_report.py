@@ -88,7 +88,7 @@ def test_only_common_images_are_paired(workdir):
 
 def test_the_order_is_undefended_fixed_adaptive(parent):
     write_report(parent)
-    rows = json.loads((parent / "summary.json").read_text())
+    rows = json.loads((parent / "results.json").read_text())["rows"]
     assert [row["defense"] for row in rows] == ["undefended", "diffpure", "ssni-n"]
 
 
