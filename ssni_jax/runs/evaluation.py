@@ -21,6 +21,7 @@ from ssni_jax.evals.prediction import make_predict
 from ssni_jax.evals.robust import ATTACK, CLEAN, Outcome, judge, make_attack
 from ssni_jax.purify import Defense
 from ssni_jax.purify.surrogate import surrogate
+from ssni_jax.runs.atomic import read_json
 from ssni_jax.runs.experiment import Evaluation
 from ssni_jax.runs.progress import Running
 from ssni_jax.runs.records import RecordWriter, completed_ids
@@ -47,7 +48,7 @@ def run_evaluation(experiment: Evaluation, defense: Defense, workdir: Path, comm
     done = completed_ids(workdir)
     wait_for_all("planned")  # a process that appended before another had read would leave them with different plans
     todo = pending(ids, experiment.batch_size, done)
-    if not todo:
+    if not todo and finished(workdir):
         return
     facts = {"defense": experiment.name, **run_facts(experiment)}
     if jax.process_index() == 0:
@@ -57,6 +58,11 @@ def run_evaluation(experiment: Evaluation, defense: Defense, workdir: Path, comm
     wait_for_all("evaluated")
     if jax.process_index() == 0:
         write_run(workdir, ids, command, **facts, level_curve=level_curve(defense, workdir))
+
+
+def finished(workdir: Path) -> bool:
+    """Whether a run came to its end, after its last record: a kill in between leaves only the curve to be written."""
+    return (workdir / "run.json").exists() and "level_curve" in read_json(workdir / "run.json")
 
 
 def evaluate_batches(mesh: Mesh, experiment: Evaluation, defense: Defense, sink: Sink) -> dict[str, Any]:

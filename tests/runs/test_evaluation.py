@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -98,6 +99,17 @@ def test_a_killed_run_resumes_to_the_same_result(finished, experiment, tmp_path)
     assert not is_complete(workdir)
     run_evaluation(experiment, experiment.defense, workdir, "x")
     assert without_time(merge_records(workdir)) == without_time(merge_records(finished))
+
+
+def test_a_run_killed_after_its_last_record_still_gets_its_curve(experiment, finished, tmp_path):
+    workdir = tmp_path / "killed"
+    shutil.copytree(finished, workdir)
+    run = json.loads((workdir / "run.json").read_text())
+    curve = run.pop("level_curve")
+    (workdir / "run.json").write_text(json.dumps(run))
+    run_evaluation(experiment, experiment.defense, workdir, "x")
+    assert json.loads((workdir / "run.json").read_text())["level_curve"] == curve
+    assert merge_records(workdir) == merge_records(finished)
 
 
 def test_a_full_disk_is_one_sentence_and_loses_nothing(experiment, finished, tmp_path, monkeypatch):
