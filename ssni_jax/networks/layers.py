@@ -9,6 +9,7 @@ from flax import nnx
 from jax.nn.initializers import Initializer, variance_scaling
 from jaxtyping import Array, Float
 
+from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Keys, Level
 from ssni_jax.networks.convolution import convolve
 
@@ -103,13 +104,62 @@ class GroupNorm(nnx.Module):
         return jnp.repeat(means, size, axis=1)
 
 
+class BatchNorm(nnx.Module):
+    """Batch normalisation (Ioffe & Szegedy 2015) in float32; running variance unbiased, momentum 0.1, as in torch."""
+
+    def __init__(self, n: int, *, eps: float = 1e-5, momentum: float = 0.1):
+        self.scale, self.bias = nnx.Param(jnp.ones(n)), nnx.Param(jnp.zeros(n))
+        self.mean, self.var = nnx.BatchStat(jnp.zeros(n)), nnx.BatchStat(jnp.ones(n))
+        self.eps, self.momentum = eps, momentum
+
+    def __call__(self, x: Maps, train: bool) -> Maps:
+        rows = x.astype(jnp.float32)
+        mean, var = self._updated(rows) if train else (self.mean[...], self.var[...])
+        gain = self.scale[...] * jax.lax.rsqrt(var + self.eps)
+        return ((rows - mean) * gain + self.bias[...]).astype(x.dtype)
+
+    def _updated(self, rows: Maps) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
+        mean, var = jnp.mean(rows, (0, 1, 2)), jnp.var(rows, (0, 1, 2))
+        n = rows.size // rows.shape[-1]
+        self.mean[...] += self.momentum * (mean - self.mean[...])
+        self.var[...] += self.momentum * (var * (n / max(n - 1, 1)) - self.var[...])
+        return mean, var
+
+
+class LayerNorm(nnx.Module):
+    """Layer normalisation (Ba et al. 2016) of the last axis, computed in float32."""
+
+    def __init__(self, n: int, *, eps: float = 1e-6):
+        self.scale, self.bias = nnx.Param(jnp.ones(n)), nnx.Param(jnp.zeros(n))
+        self.eps = eps
+
+    def __call__(self, x: Float[Array, "B ... _c"]) -> Float[Array, "B ... _c"]:
+        rows = x.astype(jnp.float32)
+        centred = rows - jnp.mean(rows, -1, keepdims=True)
+        var = jnp.mean(jnp.square(centred), -1, keepdims=True)
+        return (centred * jax.lax.rsqrt(var + self.eps) * self.scale[...] + self.bias[...]).astype(x.dtype)
+
+
 class SelfAttention(nnx.Module):
     """Attention over the positions of an image, without the residual; `qkv` gives [q | k | v], each [head, channel]."""
 
-    def __init__(self, n: int, *, rngs: nnx.Rngs, n_heads: int = 1, eps: float = 1e-6, dtype: str = "float32"):
-        self.norm = GroupNorm(n, eps=eps)
-        self.qkv = Linear(n, 3 * n, rngs=rngs, init=xavier(np.sqrt(0.2)), dtype=dtype)
-        self.proj = Linear(n, n, rngs=rngs, init=xavier(1e-5), dtype=dtype)
+    def __init__(
+        self,
+        n: int,
+        *,
+        rngs: nnx.Rngs,
+        n_heads: int = 1,
+        eps: float = 1e-6,
+        n_groups: int | None = None,
+        init: Initializer = xavier(np.sqrt(0.2)),
+        last: Initializer = xavier(1e-5),
+        dtype: str = "float32",
+    ):
+        if n % n_heads:
+            raise ValueError(f"{n} channels do not divide into {n_heads} heads: choose a divisor of {n}")
+        self.norm = GroupNorm(n, eps=eps, n_groups=n_groups)
+        self.qkv = Linear(n, 3 * n, rngs=rngs, init=init, dtype=dtype)
+        self.proj = Linear(n, n, rngs=rngs, init=last, dtype=dtype)
         self.n_heads = n_heads
 
     def __call__(self, x: Maps) -> Maps:
@@ -140,12 +190,24 @@ def _sin_cos(v: Level, freqs: Float[Array, " F"]) -> Features:
     return jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=1)
 
 
-def dropout(x: Maps, rate: float, keys: Keys | None) -> Maps:
+def dropout(x: Float[Array, "B ..."], rate: float, keys: Keys | None) -> Float[Array, "B ..."]:
     """Zeroes a share `rate` of each row by that row's key and rescales the rest; without keys the identity."""
     if keys is None or rate == 0:
         return x
     keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
     return jnp.where(keep, x / (1 - rate), 0)
+
+
+def max_pool(x: Maps, size: int, stride: int, *, padding: int = 0, ceil: bool = False) -> Maps:
+    """Largest value under every window, padding left out of it; `ceil` keeps a last window that leaves the map."""
+    ends = [(padding, padding + (-(n + 2 * padding - size) % stride if ceil else 0)) for n in x.shape[1:3]]
+    window, strides, pads = (1, size, size, 1), (1, stride, stride, 1), [(0, 0), *ends, (0, 0)]
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, strides, pads)
+
+
+def folded(keys: Keys | None, index: int) -> Keys | None:
+    """The keys of one of a network's dropouts, None without keys."""
+    return None if keys is None else fold(keys, index)
 
 
 def downsample(x: Maps, taps: Sequence[int], padding: int | None = None) -> Maps:

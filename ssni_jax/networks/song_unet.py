@@ -12,8 +12,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Images, Keys, Level
+from ssni_jax.networks.choices import DTYPES, check_choices
 from ssni_jax.networks.layers import (
     Conv,
     Features,
@@ -24,6 +24,7 @@ from ssni_jax.networks.layers import (
     SelfAttention,
     downsample,
     dropout,
+    folded,
     positional_embedding,
     upsample,
     xavier,
@@ -62,7 +63,7 @@ class SongUNetConfig:
     def __post_init__(self):
         for name in ("channel_mult", "attn_resolutions", "resample_filter"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        self._check_choices()
+        check_choices(self, CHOICES)
         if self.model_channels % 4:
             raise ValueError(f"model_channels is {self.model_channels}, but norms and embeddings need a multiple of 4")
         if len(self.resample_filter) % 2:
@@ -73,11 +74,6 @@ class SongUNetConfig:
                 "pad the images or shorten channel_mult"
             )
 
-    def _check_choices(self):
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, but it must be one of {', '.join(choices)}")
-
     def make(self, *, rngs: nnx.Rngs) -> "SongUNet":
         """The network of this shape, freshly initialised."""
         return SongUNet(self, rngs=rngs)
@@ -87,7 +83,7 @@ CHOICES = {
     "embedding_type": ("positional", "fourier"),
     "encoder_type": ("standard", "skip", "residual"),
     "decoder_type": ("standard", "skip"),
-    "dtype": ("float32", "bfloat16"),
+    "dtype": DTYPES,
 }
 
 
@@ -120,7 +116,7 @@ class SongUNet(nnx.Module):
             if stage.kind == "conv":
                 skips.append(x := self.enc[stage.name](x))
             elif stage.kind == "block":
-                skips.append(x := self.enc[stage.name](x, emb, _folded(keys, index)))
+                skips.append(x := self.enc[stage.name](x, emb, folded(keys, index)))
             elif stage.kind == "aux_down":
                 aux = downsample(aux, taps)
             elif stage.kind == "aux_skip":
@@ -136,7 +132,7 @@ class SongUNet(nnx.Module):
             if stage.kind == "block":
                 if stage.joins:
                     x = jnp.concatenate([x, skips.pop()], axis=-1)
-                x = self.dec[stage.name](x, emb, _folded(keys, -1 - index))
+                x = self.dec[stage.name](x, emb, folded(keys, -1 - index))
             elif stage.kind == "aux_up":
                 images = [upsample(image, self.config.resample_filter) for image in images]
             elif stage.kind == "aux_norm":
@@ -297,7 +293,3 @@ def _module(stage: Stage, config: SongUNetConfig, rngs: nnx.Rngs) -> nnx.Module 
         case "aux_conv":
             return Conv(n_in, n_out, 3, rngs=rngs, init=xavier(1e-5), dtype=dtype)
     return None
-
-
-def _folded(keys: Keys | None, index: int) -> Keys | None:
-    return None if keys is None else fold(keys, index)

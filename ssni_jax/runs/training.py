@@ -56,6 +56,7 @@ def about(experiment: Training) -> dict:
         "name": experiment.name,
         "architecture": describe(experiment.network),
         "coefficients": describe(getattr(experiment.loss, "coefficients", None)),
+        "preprocessing": describe(getattr(experiment.loss, "preprocessing", None)),
         "licence": experiment.licence,
         "date": datetime.date.today().isoformat(),
         "data": experiment.images.fingerprint,

@@ -9,7 +9,7 @@ from ssni_jax.core.arrays import over, to_diffusion_range
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold, normal_like
 from ssni_jax.core.types import Keys, Level, Tree
-from ssni_jax.networks import Preconditioned
+from ssni_jax.networks import Classifier, Preconditioned, Preprocessing
 from ssni_jax.training.augment import Augment, augmented
 
 AUGMENT, LEVEL, NOISE, DROPOUT = range(4)
@@ -46,8 +46,9 @@ class DenoisingLoss:
 
 @pytree
 class CrossEntropy:
-    """Cross-entropy of a classifier; `noise` (standard deviation in the [0, 1] range) trains one for smoothing."""
+    """Cross-entropy of a network behind `preprocessing`; `noise` (in the [0, 1] range) trains one for smoothing."""
 
+    preprocessing: Preprocessing = Preprocessing()
     noise: float = 0.0
     label_smoothing: float = 0.0
     augment: tuple[Augment, ...] = static(default=())
@@ -55,7 +56,7 @@ class CrossEntropy:
     def __call__(self, model: Tree, keys: Keys, batch: dict[str, Array]) -> tuple[Float[Array, ""], dict[str, Array]]:
         x, y = augmented(self.augment, fold(keys, AUGMENT), batch["image"]), batch["label"]
         x = x + self.noise * normal_like(fold(keys, NOISE), x)
-        logits = model(x, train=True, dropout_keys=fold(keys, DROPOUT))
+        logits = Classifier(model, self.preprocessing)(x, train=True, dropout_keys=fold(keys, DROPOUT))
         target = optax.smooth_labels(jax.nn.one_hot(y, logits.shape[-1]), self.label_smoothing)
         accuracy = jnp.mean(jnp.argmax(logits, -1) == y)
         return jnp.mean(optax.softmax_cross_entropy(logits, target)), {"accuracy": accuracy}

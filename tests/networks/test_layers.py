@@ -13,6 +13,7 @@ from ssni_jax.networks.layers import (
     SelfAttention,
     downsample,
     dropout,
+    max_pool,
     positional_embedding,
     upsample,
 )
@@ -99,3 +100,14 @@ def test_dropout_keeps_the_mean_and_each_row_follows_its_key():
 def test_dropout_without_keys_is_the_identity():
     x = jnp.ones((2, 4, 4, 1))
     assert dropout(x, 0.5, None) is x
+
+
+def test_max_pooling_sees_no_padding_and_ceil_keeps_the_window_that_leaves_the_map():
+    x = -jnp.arange(1.0, 37.0).reshape(1, 6, 6, 1)
+    assert max_pool(x, 3, 2).shape == (1, 2, 2, 1)
+    np.testing.assert_array_equal(
+        max_pool(x, 3, 2, ceil=True)[0, :, :, 0], -np.array([[1, 3, 5], [13, 15, 17], [25, 27, 29]])
+    )
+    np.testing.assert_array_equal(
+        max_pool(x, 3, 2, padding=1)[0, :, :, 0], -np.array([[1, 2, 4], [7, 8, 10], [19, 20, 22]])
+    )

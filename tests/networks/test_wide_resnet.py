@@ -11,10 +11,10 @@ from flax import nnx
 
 from ssni_jax.core.protocols import Classifier
 from ssni_jax.core.rng import sample_keys
-from ssni_jax.networks import Network, WideResNetConfig, abstract, flat, n_params
+from ssni_jax.networks import Network, WideResNetConfig, abstract, flat, n_params, unflat
 from ssni_jax.networks.wide_resnet import ResidualBlock
 
-TINY = WideResNetConfig(depth=10, widen_factor=1, in_channels=1, dropout=0.3, mean=(0.2,), std=(0.4,))
+TINY = WideResNetConfig(depth=10, widen_factor=1, in_channels=1, dropout=0.3)
 X = jax.random.uniform(jax.random.key(0), (4, 8, 8, 1))
 
 
@@ -42,7 +42,7 @@ def test_a_batch_is_a_bag_in_evaluation(network):
 
 def test_training_moves_the_running_statistics_towards_the_batch(network):
     before, after = flat(network.state), trained(network, X)[1]
-    hidden = np.asarray(nnx.merge(network.graphdef, network.state).conv((X - 0.2) / 0.4))
+    hidden = np.asarray(nnx.merge(network.graphdef, network.state).conv(X))
     mean, var = hidden.mean((0, 1, 2)), hidden.reshape(-1, 16).var(0, ddof=1)
     for name, target in (("mean", mean), ("var", var)):
         key = f"blocks/block0/norm0/{name}"
@@ -62,11 +62,6 @@ def test_evaluation_leaves_the_module_alone(network):
 
 def test_training_normalises_by_the_batch_and_evaluation_does_not(network):
     assert float(jnp.max(jnp.abs(trained(network, X)[0] - run(network, X)))) > 1e-2
-
-
-def test_normalisation_is_inside(network, filled):
-    bare = filled(dataclasses.replace(TINY, mean=(0.0,), std=(1.0,)).make)
-    np.testing.assert_allclose(run(network, X), run(bare, (X - 0.2) / 0.4), rtol=1e-4, atol=1e-5)
 
 
 def test_dropout_needs_keys_and_is_drawn_per_row(network):
@@ -89,13 +84,46 @@ def test_the_gradient_is_finite(network):
 
 
 def test_where_the_width_changes_the_shortcut_starts_from_the_activation():
-    block = ResidualBlock(1, 2, 1, rngs=nnx.Rngs(0))
+    block = ResidualBlock(TINY, 1, 2, 1, rngs=nnx.Rngs(0))
     assert block.shortcut is not None
     block.conv1.kernel[...] = jnp.zeros((3, 3, 2, 2))
     block.shortcut.kernel[...] = jnp.array([1.0, -1.0]).reshape(1, 1, 1, 2)
     x = jnp.linspace(-1, 1, 16).reshape(1, 4, 4, 1)
     active = jax.nn.relu(x)
-    np.testing.assert_allclose(block(x, False, 0.0, None), jnp.concatenate([active, -active], -1), rtol=1e-4)
+    np.testing.assert_allclose(block(x), jnp.concatenate([active, -active], -1), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("padding", "first"), [("both", 0), ("end", 1)])
+def test_zeros_stand_where_the_padding_says(padding, first):
+    """The centre tap of a stride-2 convolution starts on pixel 0 with zeros on both sides, else on pixel 1."""
+    block = ResidualBlock(dataclasses.replace(TINY, padding=padding), 1, 2, 2, rngs=nnx.Rngs(0))
+    assert block.shortcut is not None
+    block.shortcut.kernel[...] = jnp.zeros((1, 1, 1, 2))
+    for conv, n_in in ((block.conv0, 1), (block.conv1, 2)):
+        conv.kernel[...] = jnp.zeros((3, 3, n_in, 2)).at[1, 1, 0, 0].set(1.0)
+    x = jnp.arange(1.0, 17.0).reshape(1, 4, 4, 1)
+    np.testing.assert_allclose(block(x)[..., :1], x[:, first::2, first::2], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("to_conv1", "to_shortcut", "expected"), [(0.0, 1.0, -0.26894), (1.0, 0.0, -0.11650)])
+def test_swish_takes_the_place_of_every_relu_of_a_block(to_conv1, to_shortcut, expected):
+    """Of -1 swish makes -0.26894, and of that -0.11650."""
+    block = ResidualBlock(dataclasses.replace(TINY, activation="swish"), 1, 2, 1, rngs=nnx.Rngs(0))
+    assert block.shortcut is not None
+    block.conv0.kernel[...] = jnp.zeros((3, 3, 1, 2)).at[1, 1].set(1.0)
+    block.conv1.kernel[...] = jnp.zeros((3, 3, 2, 2)).at[1, 1].set(to_conv1 / 2)
+    block.shortcut.kernel[...] = jnp.full((1, 1, 1, 2), to_shortcut)
+    np.testing.assert_allclose(block(-jnp.ones((1, 2, 2, 1))), jnp.full((1, 2, 2, 2), expected), rtol=1e-4)
+
+
+def test_swish_takes_the_place_of_the_last_relu(network, filled):
+    dead = {"norm/scale": jnp.zeros(64), "norm/bias": -jnp.ones(64)}
+    swish = filled(dataclasses.replace(TINY, activation="swish").make)
+    for each, value in ((network, 0.0), (swish, -0.26894)):
+        arrays = flat(each.state) | dead
+        expected = value * jnp.sum(arrays["head/kernel"], 0) + arrays["head/bias"]
+        logits = run(Network(each.graphdef, unflat(each.state, arrays)), X)
+        np.testing.assert_allclose(logits, jnp.broadcast_to(expected, (4, 10)), rtol=1e-3, atol=1e-5)
 
 
 def test_any_image_size_fits(network):
@@ -115,7 +143,8 @@ def test_a_config_survives_json():
     ("change", "sentence"),
     [
         ({"depth": 12}, "cannot have depth 12: use 6 n \\+ 4"),
-        ({"std": (1.0, 1.0)}, "std has 2 values, but needs 1 or 1"),
+        ({"activation": "gelu"}, "activation is 'gelu', but it must be one of relu, swish"),
+        ({"padding": "same"}, "padding is 'same', but it must be one of both, end"),
     ],
 )
 def test_an_impossible_config_is_refused(change, sentence):
