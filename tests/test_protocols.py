@@ -27,7 +27,20 @@ from ssni_jax.core.protocols import (
     Purify,
     Step,
 )
-from ssni_jax.networks import EdmCoefficients, Preconditioned, VeCoefficients, VpCoefficients, WideResNet
+from ssni_jax.networks import (
+    Conditioned,
+    ConsistencyCoefficients,
+    EdmCoefficients,
+    IddpmCoefficients,
+    Preconditioned,
+    ResNet,
+    SqueezeNet,
+    VeCoefficients,
+    Vit,
+    VpCoefficients,
+    WideResNet,
+)
+from ssni_jax.networks.classifier import Classifier as PreprocessedClassifier
 from ssni_jax.networks.precondition import CoefficientFunction
 from ssni_jax.purify import (
     Constant,
@@ -45,7 +58,7 @@ from ssni_jax.purify import (
     Unguided,
 )
 from ssni_jax.purify.walks import Walk
-from ssni_jax.schedules import VE, VP, DiscreteVP, IntegerSteps, Karras, Strided, Uniform
+from ssni_jax.schedules import VE, VP, CosineVP, DiscreteVP, IntegerSteps, Karras, Strided, Uniform
 from ssni_jax.solvers import Ancestral, Euler, EulerMaruyama, Heun, Renoise
 from ssni_jax.training import CrossEntropy as TrainingCrossEntropy
 from ssni_jax.training import DenoisingLoss, Mirror, Shift
@@ -55,8 +68,11 @@ from tests.kit import Gaussian, NeedsNoise, ShowsSigma, recipes, two_modes
 ROOT = Path(__file__).parent.parent / "ssni_jax"
 PURIFIER = recipes()["ssni_n diffpure_ddpm"]
 VALUES = {
-    Denoiser: (Gaussian(), two_modes(), ShowsSigma(), NeedsNoise(), Preconditioned(Gaussian(), EdmCoefficients())),
-    NoiseSchedule: (VP(), VE(), DiscreteVP()),
+    Denoiser: (
+        *(Gaussian(), two_modes(), ShowsSigma(), NeedsNoise()),
+        *(Preconditioned(Gaussian(), EdmCoefficients()), Conditioned(Gaussian(), 0, 2)),
+    ),
+    NoiseSchedule: (VP(), VE(), DiscreteVP(), CosineVP()),
     Deviation: (NoDeviation(), ScoreNorm(Gaussian(), VP()), SingleScoreNorm(Gaussian(), VP()), Held(jnp.zeros(3))),
     NoiseLevel: (Constant(), SsniLinear(0.0, 1.0), SsniSigmoid(0.0, 1.0), Rounded(Constant()), Frozen(Constant())),
     Grid: (Uniform(2), Strided(2), IntegerSteps(2), Karras(2)),
@@ -71,7 +87,10 @@ VALUES = {
     RowLoss: (CrossEntropy(), Margin()),
     Threat: (Linf(), L2()),
     Direction: (Sign(), Unit()),
-    CoefficientFunction: (EdmCoefficients(), VpCoefficients(VP()), VeCoefficients()),
+    CoefficientFunction: (
+        *(EdmCoefficients(), ConsistencyCoefficients(), VeCoefficients()),
+        *(VpCoefficients(VP()), IddpmCoefficients(DiscreteVP())),
+    ),
     Loss: (DenoisingLoss(EdmCoefficients()), TrainingCrossEntropy()),
     Augment: (Shift(1), Mirror()),
 }
@@ -97,8 +116,9 @@ def test_a_value_fits_its_protocol_down_to_the_argument_names(protocol, value):
         assert argument_names(type(value), method) == argument_names(protocol, method)
 
 
-def test_a_classifier_names_its_argument_as_the_protocol_does():
-    assert argument_names(WideResNet, "__call__") == argument_names(Classifier, "__call__")
+@pytest.mark.parametrize("kind", [WideResNet, ResNet, SqueezeNet, Vit, PreprocessedClassifier])
+def test_a_classifier_names_its_argument_as_the_protocol_does(kind):
+    assert argument_names(kind, "__call__") == argument_names(Classifier, "__call__")
 
 
 @pytest.mark.parametrize("package", ["schedules", "solvers", "purify", "attacks"])

@@ -1,24 +1,48 @@
 """Networks, their preconditioning, and the value form in which they are passed around."""
 
+from ssni_jax.networks.adm_unet import AdmUNet, AdmUNetConfig
+from ssni_jax.networks.classifier import Classifier, Preprocessing
+from ssni_jax.networks.lpips import Lpips, LpipsConfig
 from ssni_jax.networks.network import Network, abstract, flat, initial_state, make_network, n_params, unflat
 from ssni_jax.networks.precondition import (
     Coefficients,
+    Conditioned,
+    ConsistencyCoefficients,
     EdmCoefficients,
+    IddpmCoefficients,
     Preconditioned,
     VeCoefficients,
     VpCoefficients,
 )
+from ssni_jax.networks.resnet import ResNet, ResNetConfig
 from ssni_jax.networks.song_unet import SongUNet, SongUNetConfig
+from ssni_jax.networks.squeezenet import SqueezeNet, SqueezeNetConfig
+from ssni_jax.networks.vit import Vit, VitConfig
 from ssni_jax.networks.wide_resnet import WideResNet, WideResNetConfig
 
 __all__ = [
+    "AdmUNet",
+    "AdmUNetConfig",
+    "Classifier",
     "Coefficients",
+    "Conditioned",
+    "ConsistencyCoefficients",
     "EdmCoefficients",
+    "IddpmCoefficients",
+    "Lpips",
+    "LpipsConfig",
     "Network",
     "Preconditioned",
+    "Preprocessing",
+    "ResNet",
+    "ResNetConfig",
     "SongUNet",
     "SongUNetConfig",
+    "SqueezeNet",
+    "SqueezeNetConfig",
     "VeCoefficients",
+    "Vit",
+    "VitConfig",
     "VpCoefficients",
     "WideResNet",
     "WideResNetConfig",

@@ -2,13 +2,16 @@
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float, Int
 
 from ssni_jax.core.arrays import over
 from ssni_jax.core.protocols import NoiseSchedule
-from ssni_jax.core.pytree import pytree
-from ssni_jax.core.types import Images, Level, Tree
+from ssni_jax.core.pytree import pytree, static
+from ssni_jax.core.types import Images, Labels, Level, Tree
 
 
 class Coefficients(NamedTuple):
@@ -29,26 +32,73 @@ class CoefficientFunction(Protocol):
 
 @pytree
 class Preconditioned:
-    """D(x, sigma) = c_skip x + c_out F(c_in x, c_noise), a Denoiser over the raw network F."""
+    """D(x, sigma) = c_skip x + c_out F(c_in x, c_noise), a Denoiser over the raw network F.
+
+    Channels of F beyond those of x, such as a learned variance, are left out.
+    """
 
     network: Tree
     coefficients: CoefficientFunction
 
     def __call__(self, x: Images, sigma: Level, **conditions: Any) -> Images:
         c = self.coefficients(sigma)
-        return over(c.skip, x) * x + over(c.out, x) * self.network(over(c.in_, x) * x, c.noise, **conditions)
+        raw = self.network(over(c.in_, x) * x, c.noise, **conditions)
+        return over(c.skip, x) * x + over(c.out, x) * raw[..., : x.shape[-1]]
+
+
+@pytree
+class Conditioned:
+    """A class-conditional denoiser that is told the classes: one for all rows, or one a row."""
+
+    denoise: Tree
+    class_labels: int | Int[Array, ""] | Labels
+    n_classes: int = static()
+
+    def __post_init__(self):
+        wrong = [k for k in np.ravel(_known(self.class_labels)) if not 0 <= k < self.n_classes]
+        if wrong:
+            raise ValueError(f"class {wrong[0]} does not exist: choose one of 0 to {self.n_classes - 1}")
+
+    def __call__(self, x: Images, sigma: Level, **conditions: Any) -> Images:
+        labels = jnp.broadcast_to(jnp.asarray(self.class_labels), sigma.shape)
+        return self.denoise(x, sigma, class_labels=jax.nn.one_hot(labels, self.n_classes), **conditions)
 
 
 @pytree
 class EdmCoefficients:
-    """EDM's own column of table 1; `sigma_data` is the standard deviation of the data in [-1, 1]."""
+    """EDM's own column of table 1; `sigma_data` is the standard deviation of the data in [-1, 1].
+
+    The label is `label_scale` times log sigma: 0.25, or 250 in OpenAI's consistency_models.
+    """
 
     sigma_data: float | Float[Array, ""] = 0.5
+    label_scale: float | Float[Array, ""] = 0.25
 
     def __call__(self, sigma: Level) -> Coefficients:
         total = jnp.square(sigma) + jnp.square(self.sigma_data)
         in_ = 1 / jnp.sqrt(total)
-        return Coefficients(jnp.square(self.sigma_data) / total, sigma * self.sigma_data * in_, in_, _log(sigma) / 4)
+        skip, out = jnp.square(self.sigma_data) / total, sigma * self.sigma_data * in_
+        return Coefficients(skip, out, in_, self.label_scale * _log(sigma))
+
+
+@pytree
+class ConsistencyCoefficients:
+    """Consistency functions (Song et al. 2023, arXiv:2303.01469, eq. 5 and appendix C): f(x, sigma_min) = x.
+
+    Below `sigma_min`, where they are not defined, they are the identity too. The label is `label_scale` times
+    log sigma: 250 in OpenAI's PyTorch networks, 0.25 in its JAX ones.
+    """
+
+    sigma_data: float | Float[Array, ""] = 0.5
+    sigma_min: float | Float[Array, ""] = 0.002
+    label_scale: float | Float[Array, ""] = 250.0
+
+    def __call__(self, sigma: Level) -> Coefficients:
+        sigma = jnp.maximum(sigma, self.sigma_min)
+        in_ = 1 / jnp.sqrt(jnp.square(sigma) + jnp.square(self.sigma_data))
+        above = sigma - self.sigma_min
+        skip = jnp.square(self.sigma_data) / (jnp.square(above) + jnp.square(self.sigma_data))
+        return Coefficients(skip, above * self.sigma_data * in_, in_, self.label_scale * jnp.log(sigma))
 
 
 @pytree
@@ -64,6 +114,27 @@ class VpCoefficients:
 
 
 @pytree
+class IddpmCoefficients:
+    """Networks that predict the noise of a table's VP state at its index: the iDDPM column of table 1.
+
+    At t = k / n_steps `schedule` has the noise after k of `n_steps` steps, whose index is k - 1; the label is
+    `label_step` times the index (1000 / n_steps where the original rescales its timesteps). `whole` takes the k whose
+    sigma is nearest, as the network was trained; otherwise k is fractional and passes gradients.
+    """
+
+    schedule: NoiseSchedule
+    n_steps: int = static(default=1000)
+    label_step: float | Float[Array, ""] = 1.0
+    whole: bool = static(default=True)
+
+    def __call__(self, sigma: Level) -> Coefficients:
+        k = self.n_steps * self.schedule.inverse(sigma)
+        index = jnp.maximum((jnp.round(k) if self.whole else k) - 1, 0)
+        in_ = 1 / jnp.sqrt(jnp.square(sigma) + 1)
+        return Coefficients(jnp.ones_like(sigma), -sigma, in_, self.label_step * index)
+
+
+@pytree
 class VeCoefficients:
     """Networks that predict the negative noise at label log(sigma / 2) (EDM's NCSN++): the VE column of table 1."""
 
@@ -75,3 +146,8 @@ class VeCoefficients:
 def _log(v: Level) -> Level:
     """log with log 0 = 0: c_out is zero there, so any finite label serves; NaN stays NaN."""
     return jnp.log(jnp.where(v == 0, 1.0, v))
+
+
+def _known(labels: int | Array) -> np.ndarray:
+    """The labels as numbers, none of them if they are being traced."""
+    return np.zeros(0) if isinstance(labels, Tracer) else np.asarray(labels)

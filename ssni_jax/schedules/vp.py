@@ -47,23 +47,65 @@ class DiscreteVP:
     n: int = static(default=1000)
 
     def sigma(self, t: Times) -> Times:
-        steps, table = self._table()
-        return jnp.interp(t * self.n, steps, table)
+        return _look_up(t, self._table())
 
     def scale(self, t: Times) -> Times:
         return 1 / jnp.sqrt(1 + jnp.square(self.sigma(t)))
 
     def inverse(self, sigma: Times) -> Times:
-        steps, table = self._table()
-        return jnp.interp(sigma, table, steps) / self.n
+        return _find(sigma, self._table())
 
     def _table(self):
-        table = discrete_sigmas(self.beta_first, self.beta_last, self.n)
-        return jnp.arange(self.n + 1, dtype=jnp.float32), jnp.asarray(table, jnp.float32)
+        return discrete_sigmas(self.beta_first, self.beta_last, self.n)
+
+
+@pytree
+class CosineVP:
+    """The cosine table of `n` steps (Nichol & Dhariwal 2021, eq. 17), otherwise like `DiscreteVP`.
+
+    The noise after k steps has abar = cos^2((k / n + offset) / (1 + offset) pi / 2), no step's beta above `beta_max`.
+    """
+
+    n: int = static(default=4000)
+    offset: float = static(default=0.008)
+    beta_max: float = static(default=0.999)
+
+    def sigma(self, t: Times) -> Times:
+        return _look_up(t, self._table())
+
+    def scale(self, t: Times) -> Times:
+        return 1 / jnp.sqrt(1 + jnp.square(self.sigma(t)))
+
+    def inverse(self, sigma: Times) -> Times:
+        return _find(sigma, self._table())
+
+    def _table(self):
+        return cosine_sigmas(self.n, self.offset, self.beta_max)
 
 
 @functools.cache
 def discrete_sigmas(beta_first: float, beta_last: float, n: int) -> np.ndarray:
     """sigma_k = sqrt((1 - abar_k) / abar_k) for k = 0 ... n in float64, betas linearly spaced."""
-    log_abar = np.cumsum(np.log1p(-np.linspace(beta_first, beta_last, n)))
+    return _sigmas(np.linspace(beta_first, beta_last, n))
+
+
+@functools.cache
+def cosine_sigmas(n: int, offset: float, beta_max: float) -> np.ndarray:
+    """sigma_k for k = 0 ... n in float64, abar_k a squared cosine."""
+    abar = np.square(np.cos((np.arange(n + 1) / n + offset) / (1 + offset) * np.pi / 2))
+    return _sigmas(np.minimum(1 - abar[1:] / abar[:-1], beta_max))
+
+
+def _sigmas(betas: np.ndarray) -> np.ndarray:
+    log_abar = np.cumsum(np.log1p(-betas))
     return np.concatenate([[0.0], np.sqrt(np.expm1(-log_abar))])
+
+
+def _look_up(t: Times, table: np.ndarray) -> Times:
+    n = len(table) - 1
+    return jnp.interp(t * n, jnp.arange(n + 1, dtype=jnp.float32), jnp.asarray(table, jnp.float32))
+
+
+def _find(sigma: Times, table: np.ndarray) -> Times:
+    n = len(table) - 1
+    return jnp.interp(sigma, jnp.asarray(table, jnp.float32), jnp.arange(n + 1, dtype=jnp.float32)) / n

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssni_jax.schedules import VP, DiscreteVP
-from ssni_jax.schedules.vp import discrete_sigmas
+from ssni_jax.schedules import VP, CosineVP, DiscreteVP
+from ssni_jax.schedules.vp import cosine_sigmas, discrete_sigmas
 
 H = 2e-4
 INSIDE = np.asarray([0.0204, 0.1005, 0.5005])  # between entries of the discrete table
@@ -15,8 +15,8 @@ TIMES = np.concatenate(
     [INSIDE, INSIDE + H, INSIDE - H, np.logspace(-6, -2, 50), np.linspace(0.011, 1, 100), [0, np.nan]]
 )
 PROPER = slice(9, -2)
-SCHEDULES = [VP(), DiscreteVP()]
-each_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=["VP", "DiscreteVP"])
+SCHEDULES = [VP(), DiscreteVP(), CosineVP(1000)]
+each_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=["VP", "DiscreteVP", "CosineVP"])
 
 
 class Seen(NamedTuple):
@@ -65,6 +65,16 @@ def test_the_discrete_table_is_ddpms():
     np.testing.assert_allclose(discrete_sigmas(1e-4, 2e-2, 1000), exact_table(), rtol=1e-9)
     steps = jnp.arange(1001, dtype=jnp.float32)
     np.testing.assert_allclose(jax.jit(DiscreteVP().sigma)(steps / 1000), exact_table(), rtol=1e-5)
+
+
+def test_the_cosine_table_is_that_of_the_paper():
+    """Until the last betas are clipped, abar is the squared cosine itself, 1 at step zero."""
+    t = np.arange(4001) / 4000
+    abar = np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2
+    table = cosine_sigmas(4000, 0.008, 0.999)
+    inside = slice(0, 3990)
+    np.testing.assert_allclose(1 / (1 + table[inside] ** 2), (abar / abar[0])[inside], rtol=1e-9)
+    assert 1 - (1 + table[-2] ** 2) / (1 + table[-1] ** 2) == pytest.approx(0.999)
 
 
 @pytest.mark.parametrize(("step", "sigma"), [(75, 0.255), (100, 0.339), (150, 0.518)])
