@@ -9,6 +9,7 @@ import jax
 import tyro
 
 from ssni_jax.commands.calibrate import Calibrate
+from ssni_jax.commands.convert import Convert
 from ssni_jax.commands.demo import Demo
 from ssni_jax.commands.evaluate import Evaluate
 from ssni_jax.commands.purify import PurifyImages
@@ -22,6 +23,7 @@ COMMANDS = {
     "calibrate": Calibrate,
     "evaluate": Evaluate,
     "train": Train,
+    "convert": Convert,
     "status": Status,
     "report": Report,
 }

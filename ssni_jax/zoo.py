@@ -8,20 +8,37 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from ssni_jax.convert import read_about, read_arrays
+from ssni_jax.convert import Place, place, read_about, read_arrays, stored_file
 from ssni_jax.core.describe import rebuild
 from ssni_jax.core.types import Tree
-from ssni_jax.networks import EdmCoefficients, Preconditioned, SongUNetConfig, VpCoefficients, WideResNetConfig
-from ssni_jax.networks.network import Network, abstract, unflat
+from ssni_jax.networks import (
+    AdmUNetConfig,
+    Classifier,
+    ConsistencyCoefficients,
+    EdmCoefficients,
+    IddpmCoefficients,
+    LpipsConfig,
+    Preconditioned,
+    Preprocessing,
+    ResNetConfig,
+    SongUNetConfig,
+    SqueezeNetConfig,
+    VeCoefficients,
+    VitConfig,
+    VpCoefficients,
+    WideResNetConfig,
+)
+from ssni_jax.networks.network import Network, abstract
 from ssni_jax.purify import Calibration, Defense
-from ssni_jax.schedules import VE, VP, DiscreteVP
+from ssni_jax.schedules import VE, VP, CosineVP, DiscreteVP
 
-KINDS = {
-    kind.__name__: kind
-    for kind in (SongUNetConfig, WideResNetConfig, EdmCoefficients, VpCoefficients, VP, VE, DiscreteVP)
-}
+NETWORKS = (
+    *(SongUNetConfig, AdmUNetConfig),
+    *(WideResNetConfig, ResNetConfig, SqueezeNetConfig, VitConfig, LpipsConfig),
+)
+AROUND = (EdmCoefficients, VpCoefficients, VeCoefficients, IddpmCoefficients, ConsistencyCoefficients, Preprocessing)
+KINDS = {kind.__name__: kind for kind in (*NETWORKS, *AROUND, VP, VE, DiscreteVP, CosineVP)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +67,7 @@ class Pretrained:
 
     def about(self) -> dict[str, Any]:
         """Architecture, licence, provenance and hashes."""
-        if self.name not in bundled() and not self.path.with_suffix(".json").is_file():
+        if self.name not in bundled() and not stored_file(self.path, ".json").is_file():
             raise FileNotFoundError(
                 f"There is no stored network {self.name!r}: give one of {', '.join(bundled())}, "
                 "or the path of a .safetensors file without its ending."
@@ -60,13 +77,18 @@ class Pretrained:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.load()(*args, **kwargs)
 
-    def load(self) -> Tree:
-        """A denoiser if the network was stored with preconditioning coefficients, else a classifier."""
-        return _load(self)
+    def load(self, sharding: Place = None) -> Tree:
+        """A denoiser, a classifier of [0, 1] images, or the bare network, as it was stored.
+
+        `sharding` is one for all parameters, such as `whole(mesh)`, or a function from their shapes to one for each,
+        such as `partial(sharded_over_data, mesh)`: each device then reads its own part of the file. Without it the
+        network is on the default device, and loaded once a process.
+        """
+        return _load(self) if sharding is None else _placed(self, sharding)
 
     def calibration(self) -> Calibration:
         """The reference score norms stored beside the network by `ssni calibrate`."""
-        return read_calibration(self.path.with_suffix(".calibration.json"))
+        return read_calibration(stored_file(self.path, ".calibration.json"))
 
 
 def resolve(tree: Tree) -> Tree:
@@ -111,10 +133,19 @@ def _shown(shape: tuple[int, ...]) -> str:
 
 @functools.cache
 def _load(stored: Pretrained) -> Tree:
+    return _placed(stored, None)
+
+
+def _placed(stored: Pretrained, sharding: Place) -> Tree:
     about = stored.about()
-    config = rebuild(about["architecture"], KINDS)
-    graphdef, shapes = abstract(config.make)
-    arrays = {name: jnp.asarray(array, jnp.float32) for name, array in read_arrays(stored.path).items()}
-    network = Network(graphdef, unflat(shapes, arrays))
-    coefficients = about.get("coefficients")
-    return Preconditioned(network, rebuild(coefficients, KINDS)) if coefficients else network
+    graphdef, shapes = abstract(rebuild(about["architecture"], KINDS).make)
+    return wrapped(Network(graphdef, place(read_arrays(stored.path), shapes, sharding)), about)
+
+
+def wrapped(network: Network, about: dict[str, Any]) -> Tree:
+    """The network as what it was stored for: a denoiser, a classifier of [0, 1] images, or itself."""
+    if about.get("coefficients"):
+        return Preconditioned(network, rebuild(about["coefficients"], KINDS))
+    if about.get("preprocessing"):
+        return Classifier(network, rebuild(about["preprocessing"], KINDS))
+    return network

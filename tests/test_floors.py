@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).parent.parent / "ssni_jax"
 FLOORS = (
     ("core",),
-    ("schedules", "networks", "convert", "data", "dist"),
-    ("solvers", "attacks", "certify"),
+    ("schedules", "networks", "data", "dist"),
+    ("convert", "solvers", "attacks", "certify"),
     ("purify",),
     ("training", "evals"),
     ("runs",),

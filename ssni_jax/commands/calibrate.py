@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import tyro
 
+from ssni_jax.convert import stored_file
 from ssni_jax.core.fingerprint import fingerprint
 from ssni_jax.data import Digits, ImageFolder, Npz, TfdsDirectory, evaluation_batches
 from ssni_jax.dist import make_mesh
@@ -49,7 +50,7 @@ class Calibrate:
         """Writes the calibration and prints its mean and range."""
         stored = Pretrained(self.network)
         calibration = calibrate(self, stored)
-        path = self.out or stored.path.with_suffix(".calibration.json")
+        path = self.out or stored_file(stored.path, ".calibration.json")
         if jax.process_index() == 0:
             write_bytes(path, (json.dumps(calibration.as_json(), indent=1) + "\n").encode())
             print(

@@ -74,8 +74,7 @@ class Vit(nnx.Module):
         """`train` changes nothing, because nothing here learns from the batch; dropout acts where it has keys."""
         x = dropout(self.tokens(x), self.config.dropout, dropout_keys)
         for index in range(len(self.blocks)):
-            keys = folded(dropout_keys, index)
-            x = self.blocks[f"block{index}"](x, keys)
+            x = self.blocks[f"block{index}"](x, folded(dropout_keys, index))
         x = self.norm(x)
         if self.head_dist is None:
             return self.head(x[:, 0])
@@ -106,10 +105,9 @@ class Block(nnx.Module):
         self.n_heads, self.dropout = config.n_heads, config.dropout
 
     def __call__(self, x: Tokens, keys: Keys | None) -> Tokens:
-        k0, k1 = (None, None) if keys is None else (fold(keys, 0), fold(keys, 1))
-        x = x + dropout(self.proj(self.attend(self.norm0(x))), self.dropout, k0)
+        x = x + dropout(self.proj(self.attend(self.norm0(x))), self.dropout, folded(keys, 0))
         hidden = jax.nn.gelu(self.up(self.norm1(x)), approximate=False)
-        return x + dropout(self.down(hidden), self.dropout, k1)
+        return x + dropout(self.down(hidden), self.dropout, folded(keys, 1))
 
     def attend(self, x: Tokens) -> Tokens:
         """Softmax attention among all tokens; `qkv` gives [q | k | v], each [head, channel]."""

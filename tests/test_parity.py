@@ -1,0 +1,35 @@
+"""The small reference cases, the copies in tests/reference/cases; `python tests/parity.py DIR` runs full-size ones."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.reference import containers, methods, networks
+
+CASES = Path(__file__).parent / "reference" / "cases"
+NETWORKS = sorted(path.parent.name for path in CASES.glob("*/manifest.json"))
+FILES = sorted({file.parent.name for file in CASES.glob("*/*") if file.suffix not in (".npz", ".json")})
+
+
+@pytest.mark.parametrize("case", NETWORKS)
+def test_a_network_agrees_with_its_reference(case):
+    checks = list(networks.checks(CASES / case))
+    assert checks and all(check.passed for check in checks), checks
+
+
+@pytest.mark.parametrize("case", NETWORKS)
+def test_a_network_in_bfloat16_stays_within_three_percent(case):
+    errors = {check.output: check.bfloat16 for check in networks.checks(CASES / case, bfloat16=True)}
+    assert all(0 < error < 3e-2 for error in errors.values()), errors
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_released_file_holds_what_its_reference_says(case):
+    checks = list(containers.checks(CASES / case))
+    assert checks and all(check.passed for check in checks), checks
+
+
+@pytest.mark.parametrize("method", sorted(methods.METHODS))
+def test_a_method_agrees_with_its_reference(method):
+    checks = list(methods.checks(CASES / "methods" / f"{method}.npz"))
+    assert checks and all(check.passed for check in checks), checks
