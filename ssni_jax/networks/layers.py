@@ -190,6 +190,12 @@ def _sin_cos(v: Level, freqs: Float[Array, " F"]) -> Features:
     return jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=1)
 
 
+def pooled(x: Maps) -> Features:
+    """Mean over all positions, in float32."""
+    # Kept out of the convolution's fusion, which jax 0.12 gets wrong on the CPU: sums of bfloat16 came out as 1e35.
+    return jnp.mean(jax.lax.optimization_barrier(x).astype(jnp.float32), (1, 2))
+
+
 def dropout(x: Float[Array, "B ..."], rate: float, keys: Keys | None) -> Float[Array, "B ..."]:
     """Zeroes a share `rate` of each row by that row's key and rescales the rest; without keys the identity."""
     if keys is None or rate == 0:

@@ -16,7 +16,7 @@ from jax.nn.initializers import variance_scaling
 
 from ssni_jax.core.types import Images, Logits
 from ssni_jax.networks.choices import DTYPES, check_choices
-from ssni_jax.networks.layers import BatchNorm, Conv, Linear, Maps, max_pool
+from ssni_jax.networks.layers import BatchNorm, Conv, Linear, Maps, max_pool, pooled
 
 KAIMING = variance_scaling(2.0, "fan_out", "normal")
 EXPANSION = {"basic": 1, "bottleneck": 4}
@@ -94,7 +94,7 @@ class ResNet(nnx.Module):
             x = max_pool(x, 3, 2, padding=1)
         for shape in block_shapes(self.config):
             x = self.blocks[shape.name](x, train)
-        return self.head(jnp.mean(x.astype(jnp.float32), (1, 2)))
+        return self.head(pooled(x))
 
 
 def block_shapes(config: ResNetConfig) -> list[BlockShape]:

@@ -13,7 +13,7 @@ from jax.nn.initializers import variance_scaling
 
 from ssni_jax.core.types import Images, Keys, Logits
 from ssni_jax.networks.choices import DTYPES, check_choices
-from ssni_jax.networks.layers import BatchNorm, Conv, Linear, Maps, dropout, folded
+from ssni_jax.networks.layers import BatchNorm, Conv, Linear, Maps, dropout, folded, pooled
 
 KAIMING = variance_scaling(2.0, "fan_out", "normal")
 ACTIVATIONS = {"relu": jax.nn.relu, "swish": jax.nn.silu}
@@ -68,8 +68,7 @@ class WideResNet(nnx.Module):
         for index in range(len(self.blocks)):
             keys = folded(dropout_keys, index)
             x = self.blocks[f"block{index}"](x, train, keys)
-        x = ACTIVATIONS[self.config.activation](self.norm(x, train))
-        return self.head(jnp.mean(x.astype(jnp.float32), (1, 2)))
+        return self.head(pooled(ACTIVATIONS[self.config.activation](self.norm(x, train))))
 
 
 def block_shapes(config: WideResNetConfig) -> list[tuple[int, int, int]]:
