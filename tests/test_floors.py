@@ -90,7 +90,7 @@ def test_every_package_has_a_floor():
         ("solvers/steps.py", "from ssni_jax.attacks.pgd import Pgd"),
         ("solvers/steps.py", "from ..attacks import Pgd"),
         ("solvers/steps.py", "from .. import attacks"),
-        ("recipes.py", "from ssni_jax.zoo import Pretrained"),
+        ("recipes/ssni.py", "from ssni_jax.zoo import Pretrained"),
         ("runs/records.py", "from ssni_jax.nowhere import anything"),
         ("evals/robust.py", "import optax"),
         ("training/loop.py", "from orbax.checkpoint import v1"),
