@@ -12,7 +12,7 @@ from jaxtyping import Float, Shaped
 
 from ssni_jax.core.rng import fold, sample_keys
 from ssni_jax.data import check_images, padded
-from ssni_jax.dist import by_rows, global_rows, make_mesh, on_every_host
+from ssni_jax.dist import by_rows, global_rows, make_mesh, on_every_host, whole
 from ssni_jax.presets import preset as named_preset
 from ssni_jax.purify import Defense, Ragged
 from ssni_jax.zoo import check_fit, resolve
@@ -48,7 +48,8 @@ def purify_with(defense: Defense, images: Shaped[Any, "..."], seed: int = 0, fir
     check_fit(defense, images.shape[1:])
     if not len(images):
         raise ValueError(f"there are no images in an array of shape {images.shape}: give at least one.")
-    mesh, defense = make_mesh(), resolve(defense)
+    mesh = make_mesh()
+    defense = resolve(defense, whole(mesh))
     defense = dataclasses.replace(defense, purify=dataclasses.replace(defense.purify, walk=Ragged()))
     run = program(mesh)
     n = -(-min(BATCH, len(images)) // mesh.shape["data"]) * mesh.shape["data"]

@@ -82,18 +82,18 @@ class Pretrained:
 
         `sharding` is one for all parameters, such as `whole(mesh)`, or a function from their shapes to one for each,
         such as `partial(sharded_over_data, mesh)`: each device then reads its own part of the file. Without it the
-        network is on the default device, and loaded once a process.
+        network is on the default device. Loaded once a process for each sharding.
         """
-        return _load(self) if sharding is None else _placed(self, sharding)
+        return _load(self, sharding)
 
     def calibration(self) -> Calibration:
         """The reference score norms stored beside the network by `ssni calibrate`."""
         return read_calibration(stored_file(self.path, ".calibration.json"))
 
 
-def resolve(tree: Tree) -> Tree:
-    """The tree with every `Pretrained` replaced by its network."""
-    return jax.tree.map(lambda leaf: leaf.load() if isinstance(leaf, Pretrained) else leaf, tree)
+def resolve(tree: Tree, sharding: Place = None) -> Tree:
+    """The tree with every `Pretrained` replaced by its network, placed as by `Pretrained.load`."""
+    return jax.tree.map(lambda leaf: leaf.load(sharding) if isinstance(leaf, Pretrained) else leaf, tree)
 
 
 def check_fit(defense: Defense, image_shape: tuple[int, ...]) -> None:
@@ -132,11 +132,7 @@ def _shown(shape: tuple[int, ...]) -> str:
 
 
 @functools.cache
-def _load(stored: Pretrained) -> Tree:
-    return _placed(stored, None)
-
-
-def _placed(stored: Pretrained, sharding: Place) -> Tree:
+def _load(stored: Pretrained, sharding: Place) -> Tree:
     about = stored.about()
     graphdef, shapes = abstract(rebuild(about["architecture"], KINDS).make)
     return wrapped(Network(graphdef, place(read_arrays(stored.path), shapes, sharding)), about)

@@ -10,6 +10,7 @@ import pytest
 
 from ssni_jax.core.fingerprint import fingerprint
 from ssni_jax.data import Digits
+from ssni_jax.dist import make_mesh, whole
 from ssni_jax.presets import PRESETS, preset
 from ssni_jax.purify import Calibration
 from ssni_jax.recipes import diffpure_ddpm, ssni_n
@@ -112,3 +113,14 @@ def test_every_preset_resolves_to_networks(name):
 def test_an_unknown_preset_lists_the_known_ones():
     with pytest.raises(ValueError, match="no preset 'x': choose one of digits-undefended"):
         preset("x")
+
+
+def test_a_network_is_loaded_straight_onto_its_mesh_and_once():
+    sharding = whole(make_mesh())
+    purifier = ssni_n(diffpure_ddpm(Pretrained("digits-score")), Pretrained("digits-score").calibration(), tau=20.0)
+    placed = resolve(purifier, sharding)
+    arrays = jax.tree.leaves(placed.denoise.network.state)
+    assert {array.sharding for array in arrays} == {sharding}
+    assert all(a is b for a, b in zip(arrays, jax.tree.leaves(placed.deviation.denoise.network.state), strict=True))
+    bare = Pretrained("digits-score").load()
+    assert fingerprint(placed.denoise) == fingerprint(bare)

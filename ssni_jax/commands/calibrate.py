@@ -13,7 +13,7 @@ import tyro
 from ssni_jax.convert import stored_file
 from ssni_jax.core.fingerprint import fingerprint
 from ssni_jax.data import Digits, ImageFolder, Npz, TfdsDirectory, evaluation_batches
-from ssni_jax.dist import make_mesh
+from ssni_jax.dist import make_mesh, whole
 from ssni_jax.evals.calibrate import reference_norms
 from ssni_jax.purify import Calibration, ScoreNorm
 from ssni_jax.runs.atomic import write_bytes
@@ -61,7 +61,8 @@ class Calibrate:
 
 def calibrate(options: Calibrate, stored: Pretrained) -> Calibration:
     """The calibration of a stored network with the deviation that `ssni` will use."""
-    denoise, mesh = stored.load(), make_mesh()
+    mesh = make_mesh()
+    denoise = stored.load(whole(mesh))
     batch_size = -(-options.batch_size // mesh.shape["data"]) * mesh.shape["data"]
     ids = chosen_ids(len(options.source), options.images)
     batches = evaluation_batches(options.source, batch_size, ids.tolist(), jax.process_index(), jax.process_count())

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ssni_jax.attacks import HeldEot, Linf, Pgd
 from ssni_jax.data import Digits, write_image
+from ssni_jax.dist import make_mesh, whole
 from ssni_jax.presets import preset
 from ssni_jax.runs.atomic import read_json
 from ssni_jax.runs.evaluation import run_evaluation
@@ -54,7 +55,7 @@ class Demo:
         command = f"ssni demo --workdir {self.workdir} {flags}"
         for folder, (name, defense) in ROWS.items():
             experiment = self.experiment(name, defense)
-            run_evaluation(experiment, resolve(experiment.defense), self.workdir / folder, command)
+            run_evaluation(experiment, resolve(experiment.defense, whole(make_mesh())), self.workdir / folder, command)
         write_examples(self.workdir)
         page = write_report(self.workdir)
         Console(width=110).print(table(read_json(self.workdir / "results.json")["rows"]))

@@ -11,6 +11,7 @@ import tyro
 
 from ssni_jax.commands.config import overridden, read_experiment
 from ssni_jax.core.describe import describe
+from ssni_jax.dist import make_mesh, whole
 from ssni_jax.purify import Defense, NoDeviation
 from ssni_jax.runs.evaluation import run_evaluation
 from ssni_jax.runs.experiment import Evaluation
@@ -38,7 +39,7 @@ class Evaluate:
         check_calibrated(built.defense, experiment.defense)
         check_fit(experiment.defense, experiment.images.image_shape)
         command = shlex.join(["ssni", "evaluate", str(self.config), "--workdir", str(self.workdir), *overrides])
-        run_evaluation(experiment, resolve(experiment.defense), self.workdir, command)
+        run_evaluation(experiment, resolve(experiment.defense, whole(make_mesh())), self.workdir, command)
         if jax.process_index() == 0:
             print(status(self.workdir))
             if is_complete(self.workdir):
