@@ -50,7 +50,7 @@ def test_a_converted_classifier_takes_images_between_zero_and_one(tmp_path):
 def test_the_json_says_where_the_weights_come_from(tmp_path):
     about = converted(tmp_path, *SCORE).about()
     assert about["family"] == "score-sde" and about["licence"] == "Apache-2.0"
-    assert about["source"]["file"] == "checkpoint_8.pth" and about["source"]["weights"] == "ema"
+    assert about["source"]["file"] == "checkpoint_8.pth" and about["source"]["preferred_weights"] == "ema"
     assert about["source"]["options"] == {"image_size": 16}
     assert len(about["source"]["sha256"]) == len(about["sha256"]) == 64
 

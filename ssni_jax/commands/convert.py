@@ -118,7 +118,7 @@ def origin(family: Family, file: Path, options: Mapping[str, Any], weights: str)
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     return {
         "family": family.name,
-        "source": {"file": file.name, "sha256": digest, "weights": weights, "options": describe(options)},
+        "source": {"file": file.name, "sha256": digest, "preferred_weights": weights, "options": describe(options)},
         "licence": family.licence,
         "date": datetime.date.today().isoformat(),
     }
