@@ -5,6 +5,7 @@ from ssni_jax.networks.classifier import Classifier, Preprocessing
 from ssni_jax.networks.lpips import Lpips, LpipsConfig
 from ssni_jax.networks.network import Network, abstract, flat, initial_state, make_network, n_params, unflat
 from ssni_jax.networks.precondition import (
+    Clipped,
     Coefficients,
     Conditioned,
     ConsistencyCoefficients,
@@ -24,6 +25,7 @@ __all__ = [
     "AdmUNet",
     "AdmUNetConfig",
     "Classifier",
+    "Clipped",
     "Coefficients",
     "Conditioned",
     "ConsistencyCoefficients",

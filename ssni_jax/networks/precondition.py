@@ -13,6 +13,8 @@ from ssni_jax.core.protocols import NoiseSchedule
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.types import Images, Labels, Level, Tree
 
+Extra = Float[Array, "B H W E"]
+
 
 class Coefficients(NamedTuple):
     """c_skip, c_out, c_in and c_noise of each row."""
@@ -34,16 +36,36 @@ class CoefficientFunction(Protocol):
 class Preconditioned:
     """D(x, sigma) = c_skip x + c_out F(c_in x, c_noise), a Denoiser over the raw network F.
 
-    Channels of F beyond those of x, such as a learned variance, are left out.
+    Channels of F beyond those of x, such as a learned variance, are left out; `with_extra` returns them too.
     """
 
     network: Tree
     coefficients: CoefficientFunction
 
     def __call__(self, x: Images, sigma: Level, **conditions: Any) -> Images:
+        return self.with_extra(x, sigma, **conditions)[0]
+
+    def with_extra(self, x: Images, sigma: Level, **conditions: Any) -> tuple[Images, Extra]:
+        """The denoised image, and the network's further channels as they are (perhaps none)."""
         c = self.coefficients(sigma)
         raw = self.network(over(c.in_, x) * x, c.noise, **conditions)
-        return over(c.skip, x) * x + over(c.out, x) * raw[..., : x.shape[-1]]
+        n = x.shape[-1]
+        return over(c.skip, x) * x + over(c.out, x) * raw[..., :n], raw[..., n:]
+
+
+@pytree
+class Clipped:
+    """A denoiser whose estimate is clipped to [-1, 1] (Ho et al. 2020, and `clip_denoised` of OpenAI's code)."""
+
+    denoise: Tree
+
+    def __call__(self, x: Images, sigma: Level, **conditions: Any) -> Images:
+        return jnp.clip(self.denoise(x, sigma, **conditions), -1.0, 1.0)
+
+    def with_extra(self, x: Images, sigma: Level, **conditions: Any) -> tuple[Images, Extra]:
+        """As of the denoiser, the image clipped."""
+        x0, extra = self.denoise.with_extra(x, sigma, **conditions)
+        return jnp.clip(x0, -1.0, 1.0), extra
 
 
 @pytree
@@ -62,6 +84,11 @@ class Conditioned:
     def __call__(self, x: Images, sigma: Level, **conditions: Any) -> Images:
         labels = jnp.broadcast_to(jnp.asarray(self.class_labels), sigma.shape)
         return self.denoise(x, sigma, class_labels=jax.nn.one_hot(labels, self.n_classes), **conditions)
+
+    def with_extra(self, x: Images, sigma: Level, **conditions: Any) -> tuple[Images, Extra]:
+        """As of the denoiser, told the classes."""
+        labels = jnp.broadcast_to(jnp.asarray(self.class_labels), sigma.shape)
+        return self.denoise.with_extra(x, sigma, class_labels=jax.nn.one_hot(labels, self.n_classes), **conditions)
 
 
 @pytree
@@ -103,14 +130,20 @@ class ConsistencyCoefficients:
 
 @pytree
 class VpCoefficients:
-    """Networks that predict the noise of a VP state at label 999 t (score_sde's DDPM++): the VP column of table 1."""
+    """Networks that predict the noise of a VP state at label 999 t (score_sde's DDPM++): the VP column of table 1.
+
+    `floored` takes the whole label below, as DiffPure's released code does with 1000 t for ImageNet.
+    """
 
     schedule: NoiseSchedule
     n_labels: float | Float[Array, ""] = 999.0
+    floored: bool = static(default=False)
 
     def __call__(self, sigma: Level) -> Coefficients:
         in_ = 1 / jnp.sqrt(jnp.square(sigma) + 1)
-        return Coefficients(jnp.ones_like(sigma), -sigma, in_, self.n_labels * self.schedule.inverse(sigma))
+        label = self.n_labels * self.schedule.inverse(sigma)
+        # A whole label that rounding left just below itself is still that label.
+        return Coefficients(jnp.ones_like(sigma), -sigma, in_, jnp.floor(label + 1e-3) if self.floored else label)
 
 
 @pytree

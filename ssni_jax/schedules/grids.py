@@ -47,18 +47,21 @@ class Strided:
 class IntegerSteps:
     """ceil(t_int (K - i) / K) of the discrete schedule's integer steps, SSNI's index sequence (arXiv:2506.06027, code).
 
-    A t_int below `n_steps` repeats some indices: zero-length steps in the middle of the column.
+    A t_int below `n_steps` repeats some indices: zero-length steps in the middle of the column. The released code
+    noises and denoises every sample by `at_least` one integer step, even where t_int = 0.
     """
 
     n_steps: int = static()
     n: int = static(default=1000)
+    at_least: int = static(default=0)
 
     def __post_init__(self):
         _check_count(self.n_steps)
 
     def __call__(self, t: Level) -> Levels:
         total = jnp.round(t * self.n).astype(jnp.int32) * jnp.arange(self.n_steps, -1, -1)[:, None]
-        return _end_at_zero((-(-total // self.n_steps)).astype(jnp.float32) / self.n) + 0 * t
+        steps = jnp.maximum(-(-total // self.n_steps), self.at_least)
+        return _end_at_zero(steps.astype(jnp.float32) / self.n) + 0 * t
 
 
 @pytree
@@ -82,7 +85,7 @@ class Karras:
         fractions = jnp.linspace(0.0, 1.0, self.n_steps)[:, None] if self.n_steps > 1 else jnp.zeros((1, 1))
         root = lambda v: jnp.power(jnp.where(v > 0, v, 1.0), 1 / self.rho)  # noqa: E731
         ramp = jnp.power(root(high) + fractions * (root(low) - root(high)), self.rho)
-        times = self.schedule.inverse(jnp.where(high > 0, ramp, high))
+        times = jnp.where(high > self.sigma_min, self.schedule.inverse(ramp), t)  # equal rows, beyond rounding
         return jnp.concatenate([t[None], times[1:], jnp.zeros_like(t)[None]])
 
 

@@ -47,15 +47,16 @@ class DiscreteVP:
     n: int = static(default=1000)
 
     def sigma(self, t: Times) -> Times:
-        return _look_up(t, self._table())
+        return look_up(t, self.table())
 
     def scale(self, t: Times) -> Times:
         return 1 / jnp.sqrt(1 + jnp.square(self.sigma(t)))
 
     def inverse(self, sigma: Times) -> Times:
-        return _find(sigma, self._table())
+        return find(sigma, self.table())
 
-    def _table(self):
+    def table(self) -> np.ndarray:
+        """sigma_0 to sigma_n, float64."""
         return discrete_sigmas(self.beta_first, self.beta_last, self.n)
 
 
@@ -71,15 +72,16 @@ class CosineVP:
     beta_max: float = static(default=0.999)
 
     def sigma(self, t: Times) -> Times:
-        return _look_up(t, self._table())
+        return look_up(t, self.table())
 
     def scale(self, t: Times) -> Times:
         return 1 / jnp.sqrt(1 + jnp.square(self.sigma(t)))
 
     def inverse(self, sigma: Times) -> Times:
-        return _find(sigma, self._table())
+        return find(sigma, self.table())
 
-    def _table(self):
+    def table(self) -> np.ndarray:
+        """sigma_0 to sigma_n, float64."""
         return cosine_sigmas(self.n, self.offset, self.beta_max)
 
 
@@ -101,11 +103,13 @@ def _sigmas(betas: np.ndarray) -> np.ndarray:
     return np.concatenate([[0.0], np.sqrt(np.expm1(-log_abar))])
 
 
-def _look_up(t: Times, table: np.ndarray) -> Times:
+def look_up(t: Times, table: np.ndarray) -> Times:
+    """sigma at t, between the entries of a table of equal times."""
     n = len(table) - 1
     return jnp.interp(t * n, jnp.arange(n + 1, dtype=jnp.float32), jnp.asarray(table, jnp.float32))
 
 
-def _find(sigma: Times, table: np.ndarray) -> Times:
+def find(sigma: Times, table: np.ndarray) -> Times:
+    """The inverse of `look_up`."""
     n = len(table) - 1
     return jnp.interp(sigma, jnp.asarray(table, jnp.float32), jnp.arange(n + 1, dtype=jnp.float32)) / n

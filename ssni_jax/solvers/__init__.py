@@ -1,7 +1,26 @@
-"""Solver steps, the differentiable solver and the ragged one."""
+"""Solver steps, the differentiable solver, and the two that spare idle steps."""
 
-from ssni_jax.solvers import ragged
+from ssni_jax.solvers import buckets, ragged
 from ssni_jax.solvers.solve import diffuse, solve
-from ssni_jax.solvers.steps import Ancestral, Euler, EulerMaruyama, Heun, Renoise
+from ssni_jax.solvers.steps import Ancestral, Drift, Euler, EulerMaruyama, Heun, Renoise
+from ssni_jax.solvers.variance import FixedLarge, FixedSmall, Learned
+from ssni_jax.solvers.vp_steps import Shifted, VpEuler, VpEulerMaruyama
 
-__all__ = ["Ancestral", "Euler", "EulerMaruyama", "Heun", "Renoise", "diffuse", "ragged", "solve"]
+__all__ = [
+    "Ancestral",
+    "Drift",
+    "Euler",
+    "EulerMaruyama",
+    "FixedLarge",
+    "FixedSmall",
+    "Heun",
+    "Learned",
+    "Renoise",
+    "Shifted",
+    "VpEuler",
+    "VpEulerMaruyama",
+    "buckets",
+    "diffuse",
+    "ragged",
+    "solve",
+]

@@ -64,10 +64,14 @@ def solve(
     return Solved(end.done, end.n_iterations)
 
 
-def _plan(levels: Levels) -> _Plan:
+def moves(levels: Levels) -> tuple[Int[Array, " B"], Int[Array, "M B"]]:
+    """Per sample, how many steps move it, and the rows of its grid with those first, in order."""
     moving = levels[:-1] != levels[1:]
-    count = jnp.sum(moving, axis=0)
-    row = jnp.argsort(~moving, axis=0, stable=True)
+    return jnp.sum(moving, axis=0), jnp.argsort(~moving, axis=0, stable=True)
+
+
+def _plan(levels: Levels) -> _Plan:
+    count, row = moves(levels)
     return _Plan(count, row, jnp.argsort(-count, stable=True), jnp.sum(count > 0))
 
 

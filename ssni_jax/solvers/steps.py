@@ -6,6 +6,7 @@ from ssni_jax.core.arrays import over, safe_sqrt
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import normal_like
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
+from ssni_jax.solvers.variance import FixedSmall, Variance, posterior_deviation
 
 
 @pytree
@@ -45,16 +46,19 @@ class EulerMaruyama:
 
 @pytree
 class Ancestral:
-    """DDPM at eta 1 (Ho et al. 2020, eq. 11), DDIM at eta 0 (Song et al. 2020, eq. 12), written in sigma."""
+    """DDPM at eta 1 (Ho et al. 2020, eq. 11), DDIM at eta 0 (Song et al. 2020, eq. 12), written in sigma.
+
+    Other variances than `FixedSmall` change the noise and leave the mean.
+    """
 
     n_calls = 1
     eta: float = 1.0
+    variance: Variance = FixedSmall()
 
     def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
-        x0 = denoise(x, hi)
-        up = self.eta * lo * safe_sqrt(1 - jnp.square(lo / hi))
-        down = safe_sqrt(jnp.square(lo) - jnp.square(up))
-        return x0 + over(down / hi, x) * (x - x0) + over(up, x) * normal_like(keys, x)
+        x0, deviation = self.variance(denoise, x, hi, lo)
+        down = safe_sqrt(jnp.square(lo) - jnp.square(self.eta * posterior_deviation(hi, lo)))
+        return x0 + over(down / hi, x) * (x - x0) + self.eta * deviation * normal_like(keys, x)
 
 
 @pytree
@@ -65,6 +69,19 @@ class Renoise:
 
     def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
         return denoise(x, hi) + over(lo, x) * normal_like(keys, x)
+
+
+@pytree
+class Drift:
+    """Euler-Maruyama step of dx = (denoise(x) - x) dt + noise dW, in the walk's own time."""
+
+    n_calls = 1
+    noise: float
+
+    def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
+        dt = hi - lo
+        moved = x + over(dt, x) * (denoise(x, hi) - x)
+        return moved + over(self.noise * safe_sqrt(dt), x) * normal_like(keys, x)
 
 
 def _slope(denoise, x, sigma):

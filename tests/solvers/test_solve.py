@@ -5,6 +5,7 @@ import pytest
 
 from ssni_jax.core.rng import fold, normal_like
 from ssni_jax.solvers import Ancestral, Euler, Heun, diffuse, solve
+from ssni_jax.solvers.solve import square_root_segment
 from tests.kit import NeedsNoise, images, keys, two_modes
 
 B = 5
@@ -75,3 +76,43 @@ def test_the_gradient_is_the_slope(gradients):
 def test_idle_rows_ask_the_network_for_a_harmless_level_only(step):
     gradient = jax.jit(jax.grad(lambda x: jnp.sum(walk(step, NeedsNoise(), x, LEVELS))))(X)
     assert jnp.all(jnp.isfinite(gradient)) and jnp.all(gradient[4] == 1)
+
+
+@pytest.mark.parametrize("segment", [2, 3, 7])
+def test_segments_change_neither_images_nor_gradients(gradients, segment):
+    nested = lambda step, denoise, x, levels: solve(keys(B), denoise, step, x, levels, segment=segment)  # noqa: E731
+    np.testing.assert_allclose(
+        jax.jit(nested)(Ancestral(), two_modes(), X, LEVELS), walk(Ancestral(), two_modes(), X, LEVELS), atol=1e-6
+    )
+    found = jax.jit(jax.grad(total(nested, Ancestral()), (0, 1)))(X, LEVELS)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, gradients[0])
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 3, 50, 100, 101, 105, 1000])
+def test_segments_near_the_square_root_keep_few_states_and_add_few_steps(n_steps):
+    segment = square_root_segment(n_steps)
+    n_segments = -(-n_steps // segment)
+    assert n_segments + segment <= 2.3 * np.sqrt(n_steps) + 1
+    assert n_segments * segment - n_steps <= 0.05 * n_steps
+
+
+def states_a_step(segment_of):
+    """Growth of the planned memory of a gradient from 20 to 80 steps, in batches of images a step."""
+    x = jnp.zeros((8, 16, 16, 3))
+    curved = lambda x, sigma: jnp.tanh(x)  # noqa: E731  of a straight denoiser nothing would have to be kept
+
+    def bytes_of(n_steps):
+        levels = jnp.linspace(1.0, 0.0, n_steps + 1)[:, None] * jnp.ones(8)
+        run = lambda x: jnp.sum(solve(keys(8), curved, Ancestral(), x, levels, segment=segment_of(n_steps)))  # noqa: E731
+        return jax.jit(jax.grad(run)).lower(x).compile().memory_analysis().temp_size_in_bytes
+
+    return (bytes_of(80) - bytes_of(20)) / 60 / x.nbytes
+
+
+def test_an_exact_gradient_keeps_one_state_a_step():
+    assert 0.5 < states_a_step(lambda _: 1) <= 1.2
+
+
+def test_an_exact_gradient_in_segments_keeps_far_fewer():
+    """2 sqrt(80) - 2 sqrt(20) states over 60 steps."""
+    assert states_a_step(square_root_segment) <= 0.25
