@@ -1,18 +1,23 @@
-"""Ready-made defences by name, over the networks that ship with the package."""
+"""Ready-made defences by name: over the networks that ship with the package, and papers' settings over any networks."""
 
 from collections.abc import Callable
+from functools import partial
 
-from ssni_jax.purify import Defense, Purifier
-from ssni_jax.recipes import diffpure_ddpm, ssni_l, ssni_n, unpurified
+from ssni_jax import recipes
+from ssni_jax.core.protocols import Classifier, Denoiser, Predict
+from ssni_jax.purify import Annealed, Chain, ClippedEstimate, Defense, Purifier, TowardsInput, Vote
+from ssni_jax.recipes.gns import IMAGENET, SVHN
+from ssni_jax.schedules import DiscreteVP
 from ssni_jax.zoo import Pretrained
 
 SCORE, CLASSIFIER = Pretrained("digits-score"), Pretrained("digits-classifier")
 T_STAR, BIAS, TAU = 0.1, 0.005, 20.0
+GUIDE = Chain((ClippedEstimate(), TowardsInput(strength=Annealed(12.0, 0.15))))
 
 
 def digits_undefended() -> Defense:
     """The bare classifier."""
-    return Defense(unpurified(SCORE), CLASSIFIER)
+    return Defense(recipes.unpurified(SCORE), CLASSIFIER)
 
 
 def digits_diffpure() -> Defense:
@@ -22,16 +27,36 @@ def digits_diffpure() -> Defense:
 
 def digits_ssni_l() -> Defense:
     """DiffPure with SSNI-L's linear reweighting."""
-    return Defense(ssni_l(_base(), SCORE.calibration(), bias=BIAS), CLASSIFIER)
+    return Defense(recipes.ssni_l(_base(), SCORE.calibration(), bias=BIAS), CLASSIFIER)
 
 
 def digits_ssni_n() -> Defense:
     """DiffPure with SSNI-N's sigmoid reweighting."""
-    return Defense(ssni_n(_base(), SCORE.calibration(), tau=TAU, bias=BIAS), CLASSIFIER)
+    return Defense(recipes.ssni_n(_base(), SCORE.calibration(), tau=TAU, bias=BIAS), CLASSIFIER)
+
+
+def digits_gdmp() -> Defense:
+    """GDMP's four rounds of 36 steps; its guidance has the paper's strength a pixel, of which digits have fewer."""
+    return Defense(recipes.gdmp(SCORE, guide=GUIDE), CLASSIFIER)
+
+
+def digits_gns() -> Defense:
+    """GNS's eight rounds, in steps of five: one run, without the paper's majority of ten."""
+    return Defense(recipes.gns(SCORE, stride=5), CLASSIFIER)
+
+
+def digits_one_step() -> Defense:
+    """The denoiser's estimate at DiffPure's noise, in one call."""
+    return Defense(recipes.one_step(SCORE, t_star=T_STAR), CLASSIFIER)
+
+
+def digits_pf_ode() -> Defense:
+    """EDM's Heun sampler, from the noise that smoothing with 0.17 would add."""
+    return Defense(recipes.pf_ode(SCORE, sigma=0.17), CLASSIFIER)
 
 
 def _base() -> Purifier:
-    return diffpure_ddpm(SCORE, t_star=T_STAR)
+    return recipes.diffpure_ddpm(SCORE, t_star=T_STAR)
 
 
 PRESETS: dict[str, Callable[[], Defense]] = {
@@ -39,6 +64,32 @@ PRESETS: dict[str, Callable[[], Defense]] = {
     "digits-diffpure": digits_diffpure,
     "digits-ssni-l": digits_ssni_l,
     "digits-ssni-n": digits_ssni_n,
+    "digits-gdmp": digits_gdmp,
+    "digits-gns": digits_gns,
+    "digits-one-step": digits_one_step,
+    "digits-pf-ode": digits_pf_ode,
+}
+
+SIGMAS = {0.25: 7, 0.5: 8, 1.0: 9}  # smoothing noise, and steps of the ODE below it
+# Purifier of each paper's setting, and the number of purifications that vote.
+SETTINGS: dict[str, tuple[Callable[[Denoiser], Purifier], int]] = {
+    "cifar10-linf-diffpure": (partial(recipes.diffpure_sde, t_star=0.1, n_steps=100), 1),
+    "cifar10-l2-diffpure": (partial(recipes.diffpure_sde, t_star=0.075, n_steps=75), 1),
+    "cifar10-stadv-diffpure": (partial(recipes.diffpure_sde, t_star=0.125, n_steps=125), 1),
+    "imagenet-linf-diffpure": (partial(recipes.diffpure_sde, t_star=0.15, n_steps=150), 1),
+    "cifar10-linf-gdmp": (recipes.gdmp, 10),
+    "cifar10-bpda-gdmp": (recipes.gdmp_cifar10_bpda, 10),
+    "imagenet-linf-gdmp": (recipes.gdmp_imagenet, 5),
+    "cifar10-gns": (recipes.gns, 10),
+    "imagenet-gns": (partial(recipes.gns, rounds=IMAGENET), 10),
+    "svhn-gns": (partial(recipes.gns, rounds=SVHN), 10),
+    "cifar10-freqpure": (recipes.freqpure, 10),
+    "imagenet-freqpure": (recipes.freqpure_imagenet, 10),
+    **{f"cifar10-dds-{s}": (partial(recipes.dds, sigma=s), 1) for s in SIGMAS},
+    **{f"imagenet-dds-{s}": (partial(recipes.dds, sigma=s, schedule=DiscreteVP()), 1) for s in SIGMAS},
+    **{f"cifar10-edm-{s}": (partial(recipes.edm_one_step, sigma=s), 1) for s in SIGMAS},
+    **{f"cifar10-consistency-{s}": (partial(recipes.consistency, sigma=s), 1) for s in SIGMAS},
+    **{f"cifar10-pf-ode-{s}": (partial(recipes.pf_ode, sigma=s, n_steps=n), 1) for s, n in SIGMAS.items()},
 }
 
 
@@ -47,3 +98,21 @@ def preset(name: str) -> Defense:
     if name not in PRESETS:
         raise ValueError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
     return PRESETS[name]()
+
+
+def setting(name: str, denoise: Denoiser, classify: Classifier) -> Predict:
+    """A paper's setting over these networks, with its majority vote; `setting_purifier` alone takes SSNI on top."""
+    _, n = _known(name)
+    defense = Defense(setting_purifier(name, denoise), classify)
+    return defense if n == 1 else Vote(defense, n)
+
+
+def setting_purifier(name: str, denoise: Denoiser) -> Purifier:
+    """The purifier of a paper's setting over this network."""
+    return _known(name)[0](denoise)
+
+
+def _known(name: str) -> tuple[Callable[[Denoiser], Purifier], int]:
+    if name not in SETTINGS:
+        raise ValueError(f"There is no setting {name!r}: choose one of {', '.join(SETTINGS)}.")
+    return SETTINGS[name]

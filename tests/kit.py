@@ -11,19 +11,49 @@ from ssni_jax.core.arrays import over
 from ssni_jax.core.fingerprint import fingerprint
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import sample_keys
-from ssni_jax.purify import Calibration, Constant, Frozen, Purifier, Round, ScoreNorm
+from ssni_jax.purify import (
+    Annealed,
+    Calibration,
+    Chain,
+    ClippedEstimate,
+    Constant,
+    Fixed,
+    Frozen,
+    LowFrequencies,
+    NegativeMse,
+    Plain,
+    Purifier,
+    Round,
+    ScoreNorm,
+    Ssim,
+    TowardsInput,
+)
 from ssni_jax.recipes import (
+    consistency,
+    dds,
+    densepure,
     diffpure,
     diffpure_ddim,
     diffpure_ddpm,
+    diffpure_ldsde,
     diffpure_ode,
+    diffpure_ode_released,
     diffpure_sde,
+    diffpure_sde_released,
+    divide_and_conquer,
+    edm_one_step,
+    freqpure,
+    from_noise,
+    gdmp,
+    gns,
+    gns_released,
+    pf_ode,
     soft,
     ssni_l,
     ssni_n,
     unpurified,
 )
-from ssni_jax.schedules import VP, DiscreteVP, IntegerSteps, Karras, Strided, Uniform
+from ssni_jax.schedules import VP, DiscreteVP, IntegerSteps, Karras, Respaced, Strided, Uniform
 from ssni_jax.solvers import Ancestral, Heun, Renoise
 
 SHAPE = (4, 3, 1)
@@ -70,6 +100,16 @@ class NeedsNoise:
         return jnp.where(over(sigma, x) > 0, Gaussian()(x, sigma), jnp.nan)
 
 
+@pytree
+class Bright:
+    """A mask of the pixels above the threshold."""
+
+    threshold: float = 0.5
+
+    def __call__(self, x):
+        return (x.mean(axis=3, keepdims=True) > self.threshold).astype(x.dtype)
+
+
 def keys(n, seed=0):
     """One key a sample, ids 0 to n - 1."""
     return sample_keys(jax.random.key(seed), jnp.arange(n))
@@ -106,22 +146,39 @@ def calibration():
 
 
 def bases():
-    """Every fixed-level method by name, in a few steps; the last one's grid repeats indices inside its columns."""
+    """Every fixed-level method by name, in a few steps; the grid of "integer_steps" repeats indices in its columns."""
     denoise = two_modes()
     gradual = tuple(
         Round(Constant(t), Strided(n, t), Ancestral(), repeats=r) for t, n, r in [(0.05, 2, 2), (0.1, 4, 1)]
     )
+    mse = Chain((ClippedEstimate(), TowardsInput(NegativeMse(), Annealed(0.2))))
+    ssim = TowardsInput(Ssim(window=3), Fixed(5.0), Plain())
     return {
         "unpurified": unpurified(denoise),
         "diffpure_sde": diffpure_sde(denoise, n_steps=4),
         "diffpure_ode": diffpure_ode(denoise, n_steps=4),
         "diffpure_ddpm": diffpure_ddpm(denoise, n_steps=4),
         "diffpure_ddim": diffpure_ddim(denoise, n_steps=4),
+        "diffpure_ldsde": diffpure_ldsde(denoise, n_steps=4),
         "heun": diffpure(denoise, Heun(), n_steps=4),
         "heun_karras": Purifier(denoise, VP(), (Round(Constant(0.1), Karras(4, schedule=VP()), Heun()),)),
         "one_step": Purifier(denoise, VP(), (Round(Constant(0.1), Uniform(1), Renoise()),)),
         "rounds": Purifier(denoise, VP(), gradual),
         "integer_steps": Purifier(denoise, DiscreteVP(), (Round(Constant(0.009), IntegerSteps(12), Ancestral()),)),
+        "diffpure_sde_released": diffpure_sde_released(denoise, dt=0.025),
+        "diffpure_ode_released": diffpure_ode_released(denoise, dt=0.025),
+        "gns_released": gns_released(denoise, indices=((0, 4, 9), (0, 9, 19))),
+        "gdmp": gdmp(denoise, guide=mse, t_star=0.05, n_steps=3, n_rounds=2),
+        "gdmp_ssim": gdmp(denoise, guide=ssim, t_star=0.08, n_steps=2, n_rounds=1, schedule=Respaced(250)),
+        "gns": gns(denoise, rounds=((8, 2), (20, 1)), stride=4),
+        "dds": dds(denoise, sigma=0.15),
+        "edm": edm_one_step(denoise, sigma=0.25),
+        "consistency": consistency(denoise, sigma=0.25, n_steps=2),
+        "pf_ode": pf_ode(denoise, sigma=0.15, n_steps=3),
+        "densepure": densepure(denoise, sigma=0.15, n_steps=3),
+        "freqpure": freqpure(denoise, rounds=((40, 2),), n_steps=2, guide=LowFrequencies(1.0, 1.0, 0.3)),
+        "masked": divide_and_conquer(denoise, Bright(), n_steps=4),
+        "from_noise": from_noise(denoise, mse, n_steps=4),
     }
 
 

@@ -21,13 +21,16 @@ from ssni_jax.core.protocols import (
     Grid,
     Guide,
     Loss,
+    Noise,
     NoiseLevel,
     NoiseSchedule,
     Predict,
     Purify,
+    Reference,
     Step,
 )
 from ssni_jax.networks import (
+    Clipped,
     Conditioned,
     ConsistencyCoefficients,
     EdmCoefficients,
@@ -43,27 +46,87 @@ from ssni_jax.networks import (
 from ssni_jax.networks.classifier import Classifier as PreprocessedClassifier
 from ssni_jax.networks.precondition import CoefficientFunction
 from ssni_jax.purify import (
+    Annealed,
+    AsGiven,
+    Attention,
+    Bpda,
+    BpdaIdentity,
+    BpdaOneStep,
+    Buckets,
+    Chain,
+    ClippedEstimate,
     Constant,
     Defense,
+    Diffused,
+    Estimated,
+    Exact,
+    Fixed,
     Frozen,
+    FrozenTime,
     Held,
+    Identity,
+    Itself,
+    LowFrequencies,
+    NegativeMse,
+    Nested,
     NoDeviation,
+    Noised,
+    OutsideKept,
+    Plain,
     Ragged,
     Rounded,
     Scan,
     ScoreNorm,
     SingleScoreNorm,
+    SoftTime,
+    Ssim,
     SsniLinear,
+    SsniLinearOverBatch,
     SsniSigmoid,
+    StraightThrough,
+    StraightThroughTime,
+    Tethered,
+    TowardsInput,
     Unguided,
+    Vote,
 )
+from ssni_jax.purify.gradients import Differentiation
+from ssni_jax.purify.guides.masks import Masking
+from ssni_jax.purify.guides.similarity import Similarity
+from ssni_jax.purify.guides.towards import Comparison, Strength
 from ssni_jax.purify.walks import Walk
-from ssni_jax.schedules import VE, VP, CosineVP, DiscreteVP, IntegerSteps, Karras, Strided, Uniform
-from ssni_jax.solvers import Ancestral, Euler, EulerMaruyama, Heun, Renoise
+from ssni_jax.schedules import (
+    VE,
+    VP,
+    Clock,
+    CosineVP,
+    DiscreteVP,
+    IntegerSteps,
+    Karras,
+    Listed,
+    Respaced,
+    Strided,
+    Uniform,
+)
+from ssni_jax.solvers import (
+    Ancestral,
+    Drift,
+    Euler,
+    EulerMaruyama,
+    FixedLarge,
+    FixedSmall,
+    Heun,
+    Learned,
+    Renoise,
+    Shifted,
+    VpEuler,
+    VpEulerMaruyama,
+)
+from ssni_jax.solvers.variance import Variance
 from ssni_jax.training import CrossEntropy as TrainingCrossEntropy
 from ssni_jax.training import DenoisingLoss, Mirror, Shift
 from ssni_jax.training.augment import Augment
-from tests.kit import Gaussian, NeedsNoise, ShowsSigma, recipes, two_modes
+from tests.kit import Bright, Gaussian, NeedsNoise, ShowsSigma, recipes, two_modes
 
 ROOT = Path(__file__).parent.parent / "ssni_jax"
 PURIFIER = recipes()["ssni_n diffpure_ddpm"]
@@ -71,17 +134,46 @@ VALUES = {
     Denoiser: (
         *(Gaussian(), two_modes(), ShowsSigma(), NeedsNoise()),
         *(Preconditioned(Gaussian(), EdmCoefficients()), Conditioned(Gaussian(), 0, 2)),
+        Clipped(Gaussian()),
     ),
-    NoiseSchedule: (VP(), VE(), DiscreteVP(), CosineVP()),
+    NoiseSchedule: (VP(), VE(), DiscreteVP(), CosineVP(), Respaced(100), Clock()),
     Deviation: (NoDeviation(), ScoreNorm(Gaussian(), VP()), SingleScoreNorm(Gaussian(), VP()), Held(jnp.zeros(3))),
-    NoiseLevel: (Constant(), SsniLinear(0.0, 1.0), SsniSigmoid(0.0, 1.0), Rounded(Constant()), Frozen(Constant())),
-    Grid: (Uniform(2), Strided(2), IntegerSteps(2), Karras(2)),
-    Step: (Euler(), Heun(), EulerMaruyama(), Ancestral(), Renoise()),
-    Guide: (Unguided(),),
-    Walk: (Scan(), Ragged()),
-    Purify: tuple(recipes().values()),
-    Predict: (Defense(PURIFIER, Gaussian()),),
-    Adaptive: (Defense(PURIFIER, Gaussian()),),
+    NoiseLevel: (
+        Constant(),
+        SsniLinear(0.0, 1.0),
+        SsniLinearOverBatch(0.0, 1.0),
+        SsniSigmoid(0.0, 1.0),
+        Rounded(Constant()),
+        Frozen(Constant()),
+        StraightThrough(Constant()),
+    ),
+    Grid: (Uniform(2), Strided(2), IntegerSteps(2), Karras(2), Listed((0, 4))),
+    Step: (
+        *(Euler(), Heun(), EulerMaruyama(), Ancestral(), Renoise()),
+        *(VpEuler(), VpEulerMaruyama(), Shifted(Ancestral()), Drift(0.1)),
+    ),
+    Variance: (FixedSmall(), FixedLarge(), Learned()),
+    Guide: (
+        *(Unguided(), ClippedEstimate(), Chain((Unguided(),)), TowardsInput()),
+        *(LowFrequencies(), OutsideKept(Bright(), 0.1), Tethered(VP(), 0.01, 0.01, 0.001)),
+    ),
+    Noise: (Diffused(), AsGiven()),
+    Reference: (Itself(), Estimated()),
+    Similarity: (NegativeMse(), Ssim()),
+    Strength: (Annealed(), Fixed()),
+    Comparison: (Noised(), Plain()),
+    Masking: (Bright(), Attention(Gaussian())),
+    Walk: (Scan(), Nested(), Buckets(), Ragged()),
+    Purify: (*recipes().values(), Identity(), Bpda(PURIFIER)),
+    Predict: (
+        Vote(Defense(PURIFIER, Gaussian())),
+        Defense(PURIFIER, Gaussian()),
+    ),
+    Adaptive: (
+        Vote(Defense(PURIFIER, Gaussian())),
+        Defense(PURIFIER, Gaussian()),
+    ),
+    Differentiation: (Exact(), SoftTime(), StraightThroughTime(), FrozenTime(), BpdaIdentity(), BpdaOneStep()),
     Attack: (Pgd(),),
     Gradient: (Eot(), HeldEot()),
     RowLoss: (CrossEntropy(), Margin()),

@@ -6,21 +6,50 @@ import numpy as np
 import pytest
 
 from ssni_jax.core.describe import describe
-from ssni_jax.purify import Constant, NoDeviation, Purifier, Round, Rounded, ScoreNorm, SsniLinear, SsniSigmoid
+from ssni_jax.presets import SETTINGS, setting, setting_purifier
+from ssni_jax.purify import (
+    Constant,
+    Defense,
+    NoDeviation,
+    Purifier,
+    Round,
+    Rounded,
+    ScoreNorm,
+    SingleScoreNorm,
+    SsniLinear,
+    SsniSigmoid,
+    Unguided,
+    Vote,
+)
 from ssni_jax.recipes import (
+    consistency,
+    dds,
+    densepure,
     diffpure_ddim,
     diffpure_ddpm,
     diffpure_ode,
     diffpure_sde,
+    divide_and_conquer,
+    edm_one_step,
+    freqpure,
+    from_noise,
+    gdmp,
+    gdmp_imagenet,
+    gns,
+    one_step,
+    pf_ode,
     soft,
     ssni,
     ssni_l,
     ssni_n,
+    step_at_least,
     unpurified,
 )
-from ssni_jax.schedules import VP, DiscreteVP, Strided
+from ssni_jax.recipes.gns import IMAGENET, SVHN
+from ssni_jax.recipes.ssni import in_vp_time
+from ssni_jax.schedules import VE, VP, CosineVP, DiscreteVP, Karras, Strided, Uniform
 from ssni_jax.solvers import Ancestral, Euler, EulerMaruyama
-from tests.kit import N_LEVELS, bases, calibration, images, keys, over_l, over_n, recipes, two_modes
+from tests.kit import N_LEVELS, Bright, Gaussian, bases, calibration, images, keys, over_l, over_n, recipes, two_modes
 
 DENOISE = two_modes()
 SSNI = {name: recipe for name, recipe in recipes().items() if name.startswith("ssni")}
@@ -67,11 +96,12 @@ def test_ssni_l_takes_the_range_of_the_calibration():
 
 @pytest.mark.parametrize("name", list(SSNI))
 def test_ssni_replaces_every_rounds_level_and_nothing_else(name):
-    base = bases()[name.split(" ")[1]]
+    base = in_vp_time(bases()[name.split(" ")[1]])
     for made, fixed in zip(SSNI[name].rounds, base.rounds, strict=True):
         assert isinstance(made.level, Rounded) and made.level.level.t_star == fixed.level.t_star
-        assert describe(made.step) == describe(fixed.step) and made.repeats == fixed.repeats
-        assert type(made.grid) is type(fixed.grid)
+        assert type(made.grid) is type(fixed.grid) and made.repeats == fixed.repeats
+        for value in ("step", "guide", "reference"):
+            assert describe(getattr(made, value)) == describe(getattr(fixed, value))
 
 
 @pytest.mark.parametrize("name", ["ssni_n diffpure_ddpm", "ssni_n rounds", "ssni_l rounds"])
@@ -122,7 +152,8 @@ def test_any_reweighting_may_be_given():
 def test_softening_takes_away_the_rounding_and_nothing_else(name):
     softened = soft(SSNI[name])
     assert not any(isinstance(each.level, Rounded) for each in softened.rounds)
-    rounded = [dataclasses.replace(each, level=Rounded(each.level)) for each in softened.rounds]
+    n = SSNI[name].rounds[0].level.n if SSNI[name].rounds else 1000
+    rounded = [dataclasses.replace(each, level=Rounded(each.level, n)) for each in softened.rounds]
     assert describe(dataclasses.replace(softened, rounds=tuple(rounded))) == describe(SSNI[name])
 
 
@@ -136,3 +167,141 @@ def test_rounded_and_soft_levels_differ_by_less_than_half_a_step():
         for p in (SSNI["ssni_n rounds"], soft(SSNI["ssni_n rounds"]))
     )
     assert 0 < np.max(np.abs(rounded - softened)) <= 0.0005 + 1e-7
+
+
+def walked(purifier):
+    """Per round: repeats, t, and the number of steps, all of one length but for rounding."""
+    found = []
+    for each in purifier.rounds:
+        steps = -np.diff(each.grid(jnp.full(1, each.level.t_star, jnp.float32))[:, 0])
+        np.testing.assert_allclose(steps, steps.mean(), rtol=1e-3)
+        found.append((each.repeats, each.level.t_star, len(steps)))
+    return found
+
+
+def test_gdmp_is_four_rounds_of_thirty_six_ddpm_steps():
+    assert walked(gdmp(DENOISE)) == [(4, 0.036, 36)]
+    assert walked(gdmp_imagenet(DENOISE)) == [(1, 45 / 250, 45)]
+
+
+@pytest.mark.parametrize(("rounds", "last"), [((), 125), (IMAGENET, 200), (SVHN, 80)])
+def test_gns_noises_little_four_times_more_twice_and_most_twice_in_single_steps(rounds, last):
+    made = gns(DENOISE, rounds=rounds) if rounds else gns(DENOISE)
+    assert walked(made) == [(4, 0.03, 30), (2, 0.05, 50), (2, last / 1000, last)]
+
+
+def test_a_stride_makes_gns_cheaper_at_the_same_noise():
+    assert walked(gns(DENOISE, stride=5)) == [(4, 0.03, 6), (2, 0.05, 10), (2, 0.125, 25)]
+
+
+@pytest.mark.parametrize("made", [dds, densepure, edm_one_step, consistency, pf_ode], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("sigma", [0.25, 0.5, 1.0])
+def test_a_given_noise_of_images_is_twice_that_of_the_state(made, sigma):
+    purifier = made(DENOISE, sigma=sigma)
+    found = purifier.schedule.sigma(jnp.asarray(purifier.rounds[0].level.t_star))
+    np.testing.assert_allclose(found, 2 * sigma, rtol=1e-4)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0])
+def test_smoothing_without_noise_is_refused(sigma):
+    with pytest.raises(ValueError, match=rf"^sigma={sigma} is no smoothing noise: .*\.$"):
+        dds(DENOISE, sigma=sigma)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "indices"),
+    [(CosineVP(), (1158, 1984, 2809)), (DiscreteVP(), (145, 259, 396))],
+    ids=["cosine", "linear"],
+)
+def test_the_first_step_with_at_least_the_given_noise_is_the_papers(schedule, indices):
+    """Index i has the noise after i + 1 steps."""
+    steps = [round(step_at_least(schedule, sigma) * schedule.n) for sigma in (0.25, 0.5, 1.0)]
+    assert tuple(step - 1 for step in steps) == indices
+
+
+def test_the_ode_walks_the_levels_of_edm_below_its_start():
+    """From a level of the 18 the others follow; the last step, to zero, is the Euler one."""
+    levels = (80 ** (1 / 7) + np.arange(18) / 17 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
+    for n_steps, first in [(7, 11), (8, 10), (9, 9)]:
+        (only,) = pf_ode(DENOISE, sigma=levels[first] / 2, n_steps=n_steps).rounds
+        found = only.grid(jnp.full(1, only.level.t_star, jnp.float32))[:, 0]
+        np.testing.assert_allclose(found, [*levels[first:], 0.0], rtol=1e-3)
+
+
+def test_consistency_steps_end_at_equal_parts_of_the_noise():
+    (only,) = consistency(DENOISE, sigma=0.4, n_steps=4).rounds
+    np.testing.assert_allclose(only.grid(jnp.full(1, 0.8))[:, 0], [0.8, 0.6, 0.4, 0.2, 0.0], rtol=1e-5)
+
+
+def test_one_step_of_any_network_is_its_estimate_of_the_noised_image():
+    done = one_step(DENOISE, t_star=0.2).run(keys(3), images(3))
+    expected = DENOISE(2 * done.noised - 1, jnp.full(3, VP().sigma(jnp.asarray(0.2))))
+    np.testing.assert_allclose(2 * done.image - 1, expected, atol=1e-6)
+
+
+def test_from_noise_starts_where_nothing_is_left_of_the_image():
+    purifier = from_noise(DENOISE, Unguided(), n_steps=2)
+    images_of_both = [purifier(keys(4), images(4, seed=seed)) for seed in (0, 1)]
+    np.testing.assert_allclose(*images_of_both, atol=0.02)
+
+
+def test_freqpure_leans_towards_an_estimate_and_the_mask_splits_two_noises():
+    assert [each.reference.n_calls for each in freqpure(DENOISE).rounds] == [1, 1]
+    (only,) = divide_and_conquer(DENOISE, Bright()).rounds
+    assert only.guide.sigma_outside == pytest.approx(float(DiscreteVP().sigma(jnp.asarray(0.1))))
+
+
+@pytest.mark.parametrize("base", [edm_one_step, consistency, pf_ode], ids=lambda f: f.__name__)
+def test_on_the_vp_schedule_a_variance_exploding_purifier_is_the_same(base):
+    purifier = base(DENOISE, sigma=0.3)
+    found, expected = (
+        jax.jit(lambda p, k, x: p(k, x))(p, keys(8), images(8)) for p in (in_vp_time(purifier), purifier)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_ssni_gives_a_typical_image_half_the_vp_time_of_a_one_step_consistency_model():
+    """Its t is VP time, where the paper's bias and steps mean something; without that it would be half the noise."""
+    made = ssni_n(consistency(DENOISE, sigma=0.25), calibration(), tau=3.0, bias=0.005)
+    t_star = float(VP().inverse(jnp.asarray(0.5)))
+    t = made.times(jnp.asarray([calibration().mean, 1e6]))[0]
+    np.testing.assert_allclose(t, [(t_star + 0.005) / 2, t_star + 0.005], atol=6e-4)
+    assert type(made.schedule) is VP
+
+
+def test_t_is_rounded_to_the_steps_of_the_bases_schedule():
+    assert ssni_n(dds(DENOISE), calibration(), tau=3.0).rounds[0].level.n == 4000
+    assert ssni_l(gns(DENOISE), calibration()).rounds[0].level.n == 1000
+
+
+def test_a_grid_in_the_time_of_a_variance_exploding_schedule_is_refused_by_ssni():
+    base = Purifier(DENOISE, VE(), (Round(Constant(0.5), Uniform(3), Euler()),))
+    with pytest.raises(ValueError, match=r"^Uniform divides the variance-exploding schedule's own time, .*\.$"):
+        over_n(base)
+    assert isinstance(over_n(dataclasses.replace(base, rounds=pf_ode(DENOISE).rounds)).rounds[0].grid, Karras)
+
+
+def test_one_norm_of_the_input_reweights_every_round():
+    done = SSNI["ssni_n gns"].run(keys(4), images(4))
+    for t, each in zip(done.t, SSNI["ssni_n gns"].rounds, strict=True):
+        np.testing.assert_allclose(t, each.level(done.deviation))
+
+
+@pytest.mark.parametrize("wrap", [ssni_l, lambda *args, **options: ssni_n(*args, tau=3.0, **options)])
+def test_ssni_takes_another_deviation_and_checks_the_network_that_measures(wrap):
+    deviation = SingleScoreNorm(DENOISE, VP())
+    assert wrap(gdmp(Gaussian()), calibration(), deviation=deviation).deviation is deviation
+    with pytest.raises(ValueError, match="belongs to network"):
+        wrap(gdmp(DENOISE), calibration(), deviation=SingleScoreNorm(Gaussian(), VP()))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_papers_setting_takes_any_networks(name):
+    made = setting(name, DENOISE, Gaussian())
+    defense = made.predict if isinstance(made, Vote) else made
+    assert isinstance(defense, Defense) and describe(defense.purify) == describe(setting_purifier(name, DENOISE))
+
+
+def test_an_unknown_setting_lists_the_known_ones():
+    with pytest.raises(ValueError, match="no setting 'x': choose one of cifar10-linf-diffpure"):
+        setting("x", DENOISE, Gaussian())

@@ -84,9 +84,27 @@ class Step(Protocol):
 
 @runtime_checkable
 class Guide(Protocol):
-    """A denoiser that leans towards `reference`, the image being purified."""
+    """A denoiser that leans towards `reference`, the image being purified; `keys` are new in every step."""
 
     def __call__(self, denoise: DenoiseFn, keys: Keys, reference: Images) -> DenoiseFn: ...
+
+
+@runtime_checkable
+class Noise(Protocol):
+    """The state in which a round begins, from the one before it and the noise level of its first time."""
+
+    def __call__(self, keys: Keys, x: Images, sigma: Level) -> Images: ...
+
+
+@checks_classes("n_calls", "__call__")
+@runtime_checkable
+class Reference(Protocol):
+    """What of the input x, in [-1, 1], a guide leans towards; made once a round, with `n_calls` network calls."""
+
+    @property
+    def n_calls(self) -> int: ...
+
+    def __call__(self, denoise: DenoiseFn, keys: Keys, x: Images) -> Images: ...
 
 
 @runtime_checkable

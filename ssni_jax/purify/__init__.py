@@ -2,18 +2,78 @@
 
 from ssni_jax.purify.calibration import Calibration
 from ssni_jax.purify.deviation import Held, NoDeviation, ScoreNorm, SingleScoreNorm
-from ssni_jax.purify.guides import Unguided
-from ssni_jax.purify.levels import Constant, Frozen, Rounded, SsniLinear, SsniSigmoid
+from ssni_jax.purify.gradients import (
+    Bpda,
+    BpdaIdentity,
+    BpdaOneStep,
+    Exact,
+    FrozenTime,
+    Identity,
+    SoftTime,
+    StraightThroughTime,
+    soft,
+)
+from ssni_jax.purify.guides import (
+    Annealed,
+    Attention,
+    Chain,
+    ClippedEstimate,
+    Estimated,
+    Fixed,
+    Itself,
+    LowFrequencies,
+    NegativeMse,
+    Noised,
+    OutsideKept,
+    Plain,
+    Ssim,
+    Tethered,
+    TowardsInput,
+    Unguided,
+)
+from ssni_jax.purify.levels import (
+    Constant,
+    Frozen,
+    Rounded,
+    SsniLinear,
+    SsniLinearOverBatch,
+    SsniSigmoid,
+    StraightThrough,
+)
+from ssni_jax.purify.noises import AsGiven, Diffused
 from ssni_jax.purify.purifier import Defense, Purifier, Round
-from ssni_jax.purify.walks import Ragged, Scan
+from ssni_jax.purify.vote import Vote
+from ssni_jax.purify.walks import Buckets, Nested, Ragged, Scan
 
 __all__ = [
+    "Annealed",
+    "AsGiven",
+    "Attention",
+    "Bpda",
+    "BpdaIdentity",
+    "BpdaOneStep",
+    "Buckets",
     "Calibration",
+    "Chain",
+    "ClippedEstimate",
     "Constant",
     "Defense",
+    "Diffused",
+    "Estimated",
+    "Exact",
+    "Fixed",
     "Frozen",
+    "FrozenTime",
     "Held",
+    "Identity",
+    "Itself",
+    "LowFrequencies",
+    "NegativeMse",
+    "Nested",
     "NoDeviation",
+    "Noised",
+    "OutsideKept",
+    "Plain",
     "Purifier",
     "Ragged",
     "Round",
@@ -21,7 +81,16 @@ __all__ = [
     "Scan",
     "ScoreNorm",
     "SingleScoreNorm",
+    "SoftTime",
+    "Ssim",
     "SsniLinear",
+    "SsniLinearOverBatch",
     "SsniSigmoid",
+    "StraightThrough",
+    "StraightThroughTime",
+    "Tethered",
+    "TowardsInput",
     "Unguided",
+    "Vote",
+    "soft",
 ]

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 from ssni_jax.core.arrays import over, row_norm
 from ssni_jax.core.protocols import Denoiser, NoiseSchedule
 from ssni_jax.core.pytree import pytree, static
-from ssni_jax.core.rng import fold, normal_like
+from ssni_jax.core.rng import fold
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
+from ssni_jax.solvers import diffuse
 
 
 @pytree
@@ -26,30 +27,49 @@ class ScoreNorm:
 
     EPS(x) = mean over i of score(x noised to t_i = i / 1000), one draw a level; the result is the norm of that mean
     vector (arXiv:2506.06027; EPS: Zhang et al. 2023). The paper takes 20 levels for CIFAR-10 and 50 for ImageNet.
-    Differentiable; one network call a level, one at a time in memory.
+    Not `perturbed`, it takes the scores at the image itself. Differentiable; `n_together` levels share one call of the
+    network and its memory, with the same draws. n levels evenly over the paper's range are `n_levels=n,
+    spacing=0.02 / n`; docs/score-norm-cost.md measures what cheaper ones lose.
     """
 
     denoise: Denoiser
     schedule: NoiseSchedule
     n_levels: int = static(default=20)
     spacing: float = 1e-3
+    perturbed: bool = static(default=True)
+    n_together: int = static(default=1)
 
     def __post_init__(self):
         if self.n_levels < 1:
             raise ValueError(f"A score norm averages at least one level, not n_levels={self.n_levels}.")
+        if self.n_together < 1 or self.n_levels % self.n_together:
+            raise ValueError(
+                f"{self.n_levels} levels cannot be evaluated n_together={self.n_together} at a time: "
+                f"choose a divisor of {self.n_levels}."
+            )
 
     @property
     def n_calls(self) -> int:
         return self.n_levels
 
     def __call__(self, keys: Keys, x: Images) -> Level:
-        def add_level(total, i):
-            sigma = jnp.broadcast_to(self.schedule.sigma(i * self.spacing), keys.shape)
-            noised = x + over(sigma, x) * normal_like(fold(keys, i), x)
-            return total + score(self.denoise, self.schedule, noised, sigma), None
+        return row_norm(self.vector(keys, x))
 
-        total, _ = jax.lax.scan(jax.checkpoint(add_level), jnp.zeros_like(x), jnp.arange(1, self.n_levels + 1))
-        return row_norm(total / self.n_levels)
+    def vector(self, keys: Keys, x: Images) -> Images:
+        """The expected perturbation score itself."""
+
+        def score_at(i):
+            t = jnp.broadcast_to(i * self.spacing, keys.shape)
+            sigma = self.schedule.sigma(t)
+            state = diffuse(fold(keys, i), x, sigma) if self.perturbed else x / over(self.schedule.scale(t), x)
+            return score(self.denoise, self.schedule, state, sigma)
+
+        def add_levels(total, indices):
+            return total + jnp.sum(jax.vmap(score_at)(indices), axis=0), None
+
+        indices = jnp.arange(1, self.n_levels + 1).reshape(-1, self.n_together)
+        total, _ = jax.lax.scan(jax.checkpoint(add_levels), jnp.zeros_like(x), indices)
+        return total / self.n_levels
 
 
 @pytree

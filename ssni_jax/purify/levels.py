@@ -37,6 +37,23 @@ class SsniLinear:
 
 
 @pytree
+class SsniLinearOverBatch:
+    """SSNI-L as released: `SsniLinear` on the range of the calibration norms and of the present batch together.
+
+    A row's t then depends on the other rows, which breaks the law that a batch is a bag: for reproduction only.
+    """
+
+    low: float
+    high: float
+    t_star: float = 0.1
+    bias: float = 0.0
+
+    def __call__(self, deviation: Level) -> Level:
+        low, high = jnp.minimum(self.low, jnp.min(deviation)), jnp.maximum(self.high, jnp.max(deviation))
+        return self.t_star * (deviation - low) / (high - low) + self.bias
+
+
+@pytree
 class SsniSigmoid:
     """SSNI-N (arXiv:2506.06027, eq. for f_sigmoid): t = (t_star + bias) sigmoid((xi - mean) / tau).
 
@@ -61,6 +78,18 @@ class Rounded:
 
     def __call__(self, deviation: Level) -> Level:
         return jnp.round(self.level(deviation) * self.n) / self.n
+
+
+@pytree
+class StraightThrough:
+    """The value of `Rounded`, with the gradient that t has before rounding (Bengio et al. 2013)."""
+
+    level: NoiseLevel
+    n: int = static(default=1000)
+
+    def __call__(self, deviation: Level) -> Level:
+        t = self.level(deviation)
+        return jax.lax.stop_gradient(jnp.round(t * self.n) / self.n) + (t - jax.lax.stop_gradient(t))
 
 
 @pytree

@@ -13,28 +13,36 @@ from ssni_jax.core.protocols import (
     Deviation,
     Grid,
     Guide,
+    Noise,
     NoiseLevel,
     NoiseSchedule,
     Purified,
+    Reference,
     Step,
 )
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Images, Keys, Level, Levels, Logits
 from ssni_jax.purify.deviation import Held, NoDeviation
-from ssni_jax.purify.guides import Unguided
+from ssni_jax.purify.guides import Itself, Unguided
+from ssni_jax.purify.guides.guided import Beside, Guided
+from ssni_jax.purify.noises import Diffused
 from ssni_jax.purify.walks import Scan, Walk
-from ssni_jax.solvers import diffuse
 
 
 @pytree
 class Round:
-    """Noise to `level`, then walk `grid` back to zero with `step`; done `repeats` times in a row."""
+    """Noise to `level`, then walk `grid` back to zero with `step`; done `repeats` times in a row.
+
+    `guide` leans towards `reference`, which is made of the purifier's input once a round.
+    """
 
     level: NoiseLevel
     grid: Grid
     step: Step
     guide: Guide = Unguided()
+    reference: Reference = Itself()
+    noise: Noise = Diffused()
     repeats: int = static(default=1)
 
     def __post_init__(self):
@@ -85,18 +93,20 @@ class Purifier:
         """This purifier with the noise levels it would give `x` now, whatever it is called with later."""
         return dataclasses.replace(self, deviation=Held(jax.lax.stop_gradient(self.measure(keys, x))))
 
-    def _run_round(self, keys, each, t, state, reference):
+    def _run_round(self, keys, each, t, state, x):
         levels = self.schedule.sigma(each.grid(t))
+        reference = each.reference(self.denoise, fold(keys, each.repeats), x)
 
         def repeat(state, i):
             draw = fold(keys, i)
-            noised = diffuse(fold(draw, 0), state, levels[0])
-            guided = lambda rows: each.guide(self.denoise, fold(draw[rows], 1), reference[rows])  # noqa: E731
-            return self.walk(fold(draw, 2), guided, each.step, noised, levels), noised
+            noised = each.noise(fold(draw, 0), state, levels[0])
+            beside = lambda rows: Beside(self.denoise, reference[rows])  # noqa: E731
+            return self.walk(fold(draw, 2), beside, Guided(each.step, each.guide), noised, levels), noised
 
         state, noised = jax.lax.scan(repeat, state, jnp.arange(each.repeats))
         n_moves = jnp.sum(levels[:-1] != levels[1:], axis=0)
-        return state, noised[0], each.repeats * each.step.n_calls * n_moves
+        n_calls = each.repeats * each.step.n_calls * n_moves + each.reference.n_calls * (n_moves > 0)
+        return state, noised[0], n_calls
 
 
 @pytree

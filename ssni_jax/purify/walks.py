@@ -1,4 +1,4 @@
-"""Which solver walks a round: the differentiable scan, or the ragged one that charges a sample only its own steps."""
+"""Which solver walks a round: the scan, its relatives with the same gradients, or the ragged one without any."""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -9,7 +9,8 @@ from jaxtyping import Array, Int
 from ssni_jax.core.protocols import Step
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Levels
-from ssni_jax.solvers import ragged, solve
+from ssni_jax.solvers import buckets, ragged, solve
+from ssni_jax.solvers.solve import square_root_segment
 
 DenoiseAt = Callable[[Int[Array, " S"]], DenoiseFn]
 
@@ -27,6 +28,38 @@ class Scan:
 
     def __call__(self, keys: Keys, denoise_at: DenoiseAt, step: Step, x: Images, levels: Levels) -> Images:
         return solve(keys, denoise_at(jnp.arange(x.shape[0])), step, x, levels)
+
+
+@pytree
+class Nested:
+    """`solve` in segments, for long solves: about 2 sqrt(n) kept states instead of n, for one more forward pass.
+
+    `segment` is the number of steps that are kept at a time; None for about sqrt(n).
+    """
+
+    segment: int | None = static(default=None)
+
+    def __post_init__(self):
+        if self.segment is not None and self.segment < 1:
+            raise ValueError(f"A segment has at least one step, not segment={self.segment}; None chooses the length.")
+
+    def __call__(self, keys: Keys, denoise_at: DenoiseAt, step: Step, x: Images, levels: Levels) -> Images:
+        segment = self.segment or square_root_segment(levels.shape[0] - 1)
+        return solve(keys, denoise_at(jnp.arange(x.shape[0])), step, x, levels, segment=segment)
+
+
+@pytree
+class Buckets:
+    """`buckets.solve`: differentiable, `n` groups of samples of similar length, each pays for its own longest."""
+
+    n: int = static(default=4)
+
+    def __post_init__(self):
+        if self.n < 1:
+            raise ValueError(f"Rows go into at least one bucket, not n={self.n}.")
+
+    def __call__(self, keys: Keys, denoise_at: DenoiseAt, step: Step, x: Images, levels: Levels) -> Images:
+        return buckets.solve(keys, denoise_at, step, x, levels, n_buckets=self.n)
 
 
 @pytree

@@ -1,17 +1,58 @@
 """The methods of the field as values: each is a short expression over one `Purifier`."""
 
+from ssni_jax.purify import soft
+from ssni_jax.recipes.densepure import densepure
 from ssni_jax.recipes.diffpure import diffpure, diffpure_ddim, diffpure_ddpm, diffpure_ode, diffpure_sde, unpurified
-from ssni_jax.recipes.ssni import soft, ssni, ssni_l, ssni_n
+from ssni_jax.recipes.divide_and_conquer import divide_and_conquer
+from ssni_jax.recipes.freqpure import freqpure, freqpure_imagenet
+from ssni_jax.recipes.from_noise import from_noise
+from ssni_jax.recipes.gdmp import gdmp, gdmp_cifar10_bpda, gdmp_imagenet
+from ssni_jax.recipes.gns import gns
+from ssni_jax.recipes.langevin import diffpure_ldsde
+from ssni_jax.recipes.one_step import consistency, dds, edm_one_step, one_step, step_at_least, time_of
+from ssni_jax.recipes.pf_ode import pf_ode
+from ssni_jax.recipes.released import (
+    ddpm_released,
+    diffpure_ode_released,
+    diffpure_sde_released,
+    gns_released,
+    ssni_l_released,
+    ssni_n_released,
+)
+from ssni_jax.recipes.ssni import ssni, ssni_l, ssni_n
 
 __all__ = [
+    "consistency",
+    "ddpm_released",
+    "dds",
+    "densepure",
     "diffpure",
     "diffpure_ddim",
     "diffpure_ddpm",
+    "diffpure_ldsde",
     "diffpure_ode",
+    "diffpure_ode_released",
     "diffpure_sde",
+    "diffpure_sde_released",
+    "divide_and_conquer",
+    "edm_one_step",
+    "freqpure",
+    "freqpure_imagenet",
+    "from_noise",
+    "gdmp",
+    "gdmp_cifar10_bpda",
+    "gdmp_imagenet",
+    "gns",
+    "gns_released",
+    "one_step",
+    "pf_ode",
     "soft",
     "ssni",
     "ssni_l",
+    "ssni_l_released",
     "ssni_n",
+    "ssni_n_released",
+    "step_at_least",
+    "time_of",
     "unpurified",
 ]

@@ -82,12 +82,60 @@ def test_the_gradient_through_the_score_norm_is_its_slope():
     np.testing.assert_allclose(slope, jnp.sum(jax.grad(value)(X) * direction), rtol=2e-2)
 
 
-@pytest.mark.parametrize("deviation", [EPS, SingleScoreNorm(two_modes(), VP()), NoDeviation(), Held(jnp.zeros(B))])
+@pytest.mark.parametrize("n_together", [2, 20])
+def test_levels_evaluated_together_give_the_same_norm_and_gradient(n_together):
+    one = ScoreNorm(two_modes(), VP(), N_LEVELS)
+    together = dataclasses.replace(one, n_together=n_together)
+    both = jax.jit(lambda deviation: jax.value_and_grad(lambda x: jnp.sum(deviation(keys(B), x)))(X))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4), both(together), both(one))
+
+
+@pytest.mark.parametrize("n_together", [1, 4])
+def test_the_loop_over_levels_is_shorter_by_those_evaluated_together(n_together):
+    deviation = ScoreNorm(two_modes(), VP(), N_LEVELS, n_together=n_together)
+    traced = jax.make_jaxpr(lambda x: deviation(keys(B), x))(X)
+    lengths = [equation.params["length"] for equation in traced.eqns if equation.primitive.name == "scan"]
+    assert lengths == [N_LEVELS // n_together]
+
+
+def test_a_norm_of_levels_evaluated_together_does_not_depend_on_the_other_rows():
+    deviation = jax.jit(ScoreNorm(two_modes(), VP(), N_LEVELS, n_together=5))
+    some = np.asarray([2, 0])
+    np.testing.assert_allclose(deviation(keys(B)[some], X[some]), deviation(keys(B), X)[some], rtol=1e-5)
+
+
+def test_fewer_levels_over_the_same_range_are_evenly_spread_and_end_at_the_same_time():
+    told = []
+
+    def denoise(x, sigma):
+        jax.debug.callback(lambda sigma: told.append(float(sigma[0])), sigma)
+        return x
+
+    jax.block_until_ready(ScoreNorm(denoise, VP(), 5, spacing=0.004)(keys(B), X))
+    jax.effects_barrier()
+    np.testing.assert_allclose(sorted(told), VP().sigma(jnp.asarray([0.004, 0.008, 0.012, 0.016, 0.02])), rtol=1e-5)
+
+
+def test_one_unperturbed_level_is_the_single_score():
+    one = ScoreNorm(Gaussian(STD), VP(), 1, spacing=0.005, perturbed=False)
+    np.testing.assert_allclose(one(keys(B), X), SingleScoreNorm(Gaussian(STD), VP(), t=0.005)(keys(B), X), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "deviation",
+    [
+        EPS,
+        dataclasses.replace(EPS, n_together=5),
+        SingleScoreNorm(two_modes(), VP()),
+        NoDeviation(),
+        Held(jnp.zeros(B)),
+    ],
+)
 def test_a_deviation_makes_as_many_network_calls_as_it_says(deviation):
     calls = []
 
     def denoise(x, sigma):
-        jax.debug.callback(lambda: calls.append(1))
+        jax.debug.callback(lambda _: calls.append(1), sigma)
         return x
 
     if hasattr(deviation, "denoise"):
@@ -106,3 +154,9 @@ def test_a_given_level_has_no_deviation_and_a_held_one_ignores_the_image():
 def test_an_average_over_no_levels_is_refused():
     with pytest.raises(ValueError, match="at least one level, not n_levels=0"):
         ScoreNorm(Gaussian(), VP(), 0)
+
+
+@pytest.mark.parametrize("n_together", [0, 3, 40])
+def test_levels_that_do_not_divide_into_calls_are_refused(n_together):
+    with pytest.raises(ValueError, match=f"n_together={n_together} at a time: choose a divisor of 20"):
+        ScoreNorm(Gaussian(), VP(), 20, n_together=n_together)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssni_jax.purify import Constant, Frozen, Rounded, SsniLinear, SsniSigmoid
+from ssni_jax.purify import Constant, Frozen, Rounded, SsniLinear, SsniSigmoid, StraightThrough
 
 LINEAR, SIGMOID = SsniLinear(10.0, 30.0, 0.1, 0.005), SsniSigmoid(20.0, 5.0, 0.1, 0.005)
 XI = jnp.asarray([-1e6, 0.0, 10.0, 15.0, 20.0, 25.0, 30.0, 50.0, 1e6])
@@ -59,3 +59,8 @@ def test_a_frozen_level_keeps_its_value_and_loses_its_gradient():
 @pytest.mark.parametrize("level", [LINEAR, SIGMOID, Rounded(SIGMOID), Rounded(LINEAR), Frozen(SIGMOID)], ids=repr)
 def test_a_nan_norm_is_a_nan_level_in_its_own_row(level):
     np.testing.assert_array_equal(jnp.isnan(level(jnp.asarray([20.0, jnp.nan, 25.0]))), [False, True, False])
+
+
+def test_straight_through_has_the_value_of_rounding_and_the_slope_before_it():
+    np.testing.assert_array_equal(StraightThrough(SIGMOID)(XI), Rounded(SIGMOID)(XI))
+    np.testing.assert_array_equal(slope(StraightThrough(SIGMOID), XI), slope(SIGMOID, XI))

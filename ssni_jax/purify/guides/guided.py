@@ -1,0 +1,36 @@
+"""A step on the guided denoiser: how the keys of every step reach the guide."""
+
+from typing import NamedTuple, cast
+
+from ssni_jax.core.protocols import Guide, Step
+from ssni_jax.core.pytree import pytree
+from ssni_jax.core.rng import fold
+from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
+
+GUIDE = 1 << 20  # beyond every draw that a step folds
+
+
+class Beside(NamedTuple):
+    """A denoiser that carries the reference of its rows to the step that guides it."""
+
+    denoise: DenoiseFn
+    reference: Images
+
+    def __call__(self, x: Images, sigma: Level) -> Images:
+        return self.denoise(x, sigma)
+
+
+@pytree
+class Guided:
+    """`step` on `guide(denoise)`; the guide draws with a fold of the keys, so its noise is new in every step."""
+
+    step: Step
+    guide: Guide
+
+    @property
+    def n_calls(self) -> int:
+        return self.step.n_calls
+
+    def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
+        beside = cast(Beside, denoise)  # what the purifier hands to its walk
+        return self.step(keys, self.guide(beside.denoise, fold(keys, GUIDE), beside.reference), x, hi, lo)

@@ -1,0 +1,105 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ssni_jax.core.pytree import pytree
+from ssni_jax.core.rng import fold, normal_like
+from ssni_jax.purify import Defense, Vote
+from tests.kit import images, keys, recipes
+
+B = 6
+X = images(B)
+
+
+@pytree
+class Noisy:
+    """Logits of three classes: the image's first pixels, and noise from the keys."""
+
+    std: float = 2.0
+
+    def __call__(self, keys, x):
+        return 4 * x[:, :3, 0, 0] + self.std * normal_like(keys, x)[:, :3, 0, 0]
+
+
+@pytree
+class Listed:
+    """Logits of draw after draw from a list, told apart by their keys."""
+
+    logits: jax.Array
+    keys: jax.Array
+
+    def __call__(self, keys, x):
+        data = jax.random.key_data(keys)[0]
+        known = jnp.stack([jax.random.key_data(fold(self.keys, i))[0] for i in range(len(self.logits))])
+        found = jnp.argmax(jnp.all(known == data, axis=1))
+        return jnp.broadcast_to(self.logits[found], (x.shape[0], self.logits.shape[1]))
+
+
+@pytree
+class Pixels:
+    """Logits of three classes."""
+
+    def __call__(self, x):
+        return 9 * x[:, :3, 0, 0]
+
+
+def listed(*logits):
+    return Vote(Listed(jnp.asarray(logits, jnp.float32), keys(1)), len(logits))(keys(1), X[:1])[0]
+
+
+def draws(n):
+    return jnp.stack([Noisy()(fold(keys(B), i), X) for i in range(n)])
+
+
+def test_a_vote_counts_the_draws_for_each_class():
+    votes = jax.nn.one_hot(jnp.argmax(draws(7), axis=2), 3).sum(axis=0)
+    found = Vote(Noisy(), 7)(keys(B), X)
+    np.testing.assert_allclose(found, votes + jax.nn.softmax(draws(7)).mean(axis=0), atol=1e-5)
+    assert jnp.any(votes.max(axis=1) < 7)
+
+
+def test_the_majority_wins_against_the_more_certain():
+    assert jnp.argmax(listed([1.0, 0.0], [1.0, 0.0], [0.0, 30.0])) == 0
+
+
+def test_a_tie_goes_to_the_more_certain():
+    assert jnp.argmax(listed([1.0, 0.0], [0.0, 30.0])) == 1
+    assert jnp.argmax(listed([30.0, 0.0], [0.0, 1.0])) == 0
+
+
+def test_a_nan_draw_is_loud():
+    assert jnp.all(jnp.isnan(listed([1.0, 0.0], [jnp.nan, 0.0])).any())
+
+
+def test_gradients_are_those_of_the_mean_probability():
+    weights = jnp.asarray([1.0, -2.0, 0.5])
+    mean = lambda x: jnp.mean(jnp.stack([jax.nn.softmax(Noisy()(fold(keys(B), i), x)) for i in range(4)]), axis=0)  # noqa: E731
+    expected = jax.grad(lambda x: jnp.sum(mean(x) @ weights))(X)
+    found = jax.jit(jax.grad(lambda x: jnp.sum(Vote(Noisy(), 4)(keys(B), x) @ weights)))(X)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert jnp.any(found != 0)
+
+
+def test_a_row_does_not_depend_on_the_other_rows():
+    order = jnp.asarray([3, 0, 5])
+    np.testing.assert_allclose(
+        Vote(Noisy(), 5)(keys(B)[order], X[order]), Vote(Noisy(), 5)(keys(B), X)[order], rtol=1e-6
+    )
+
+
+def test_a_held_vote_is_the_vote_at_the_image_it_was_held_for():
+    vote = Vote(Defense(recipes()["ssni_n diffpure_ddpm"], Pixels()), 3)
+    vote_at, held_at = jax.jit(lambda v, k, x: v(k, x)), jax.jit(lambda v, k, x, other: v.hold(k, x)(k, other))
+    np.testing.assert_allclose(held_at(vote, keys(B), X, X), vote_at(vote, keys(B), X), atol=1e-5)
+
+
+def test_a_held_vote_passes_no_gradient_through_its_levels():
+    vote = Vote(Defense(recipes()["ssni_n diffpure_ddpm"], Pixels()), 2)
+    slope = jax.jit(jax.grad(lambda x: jnp.sum(vote.hold(keys(B), x)(keys(B), X)[:, 0])))(X)
+    assert jnp.all(slope == 0)
+
+
+def test_a_vote_of_nobody_is_refused():
+    with pytest.raises(ValueError, match=r"^A vote takes at least one prediction, not n=0\.$"):
+        Vote(Noisy(), 0)
