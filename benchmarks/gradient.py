@@ -1,9 +1,11 @@
 """What an exact gradient through a long solve costs, in time and in memory, for the bundled score network.
 
-    python benchmarks/gradient.py [--steps 100] [--images 32]
+    python benchmarks/gradient.py [--steps 50 100 200] [--images 32]
 
-Prints one JSON line. Time is in units of one forward solve of the same length; memory is what XLA plans for temporary
-arrays, with `jax.checkpoint` around each step (as `solve` does) and without.
+Prints one JSON line a number of steps. Time is in units of one forward solve of the same length; memory is what XLA
+plans for temporary arrays: with `jax.checkpoint` around each step (as `solve` does), in segments of about sqrt(steps)
+(as `Nested` does), and with everything stored. `states_a_step` is the growth of memory from the line before, in states
+(the batch of images) a step.
 """
 
 import argparse
@@ -14,58 +16,72 @@ import time
 import jax
 import jax.numpy as jnp
 
-from ssni_jax.core.rng import fold, sample_keys
+from ssni_jax.core.rng import sample_keys
+from ssni_jax.evals.autodiff import plain
+from ssni_jax.purify import Nested, Scan
 from ssni_jax.schedules import VP, Uniform
-from ssni_jax.solvers import Ancestral, solve
-from ssni_jax.solvers.solve import advance
+from ssni_jax.solvers import Ancestral
 from ssni_jax.zoo import Pretrained
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, nargs="+", default=[50, 100, 200])
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
+    before = None
+    for n_steps in options.steps:
+        before = measure(n_steps, options.images, options.repeats, before)
+        print(
+            json.dumps({key: round(value, 4) if isinstance(value, float) else value for key, value in before.items()})
+        )
+
+
+def measure(n_steps: int, n_images: int, repeats: int, before: dict | None) -> dict:
+    """Times and bytes of one number of steps; with those of another, the growth between them."""
     denoise = Pretrained("digits-score").load()
-    keys = sample_keys(jax.random.key(0), jnp.arange(options.images))
-    x = jax.random.normal(jax.random.key(1), (options.images, 8, 8, 1))
-    levels = VP().sigma(Uniform(options.steps)(jnp.full(options.images, 0.1)))
-
-    def gradient_of(solver):
-        return jax.jit(jax.grad(lambda x, denoise: jnp.sum(jnp.square(solver(keys, denoise, Ancestral(), x, levels)))))
-
-    forward = jax.jit(lambda x, denoise: solve(keys, denoise, Ancestral(), x, levels)).lower(x, denoise).compile()
-    exact = gradient_of(solve).lower(x, denoise).compile()
-    stored = gradient_of(solve_storing_everything).lower(x, denoise).compile()
-    forward_s, exact_s = paired(options.repeats, lambda: forward(x, denoise), lambda: exact(x, denoise))
-    megabytes = [round(program.memory_analysis().temp_size_in_bytes / 1e6, 2) for program in (forward, exact, stored)]
+    keys = sample_keys(jax.random.key(0), jnp.arange(n_images))
+    x = jax.random.normal(jax.random.key(1), (n_images, 8, 8, 1))
+    levels = VP().sigma(Uniform(n_steps)(jnp.full(n_images, 0.1)))
+    run = lambda walk: lambda denoise, x: walk(keys, lambda rows: denoise, Ancestral(), x, levels)  # noqa: E731
+    total = lambda walk: lambda denoise, x: jnp.sum(jnp.square(run(walk)(denoise, x)))  # noqa: E731
+    gradient = lambda function: jax.grad(function, argnums=1)  # noqa: E731
+    functions = {
+        "forward": run(Scan()),
+        "checkpointed": gradient(total(Scan())),
+        "nested": gradient(total(Nested())),
+        "uncheckpointed": gradient(plain(total(Scan()), denoise, x)),
+    }
+    programs = {name: jax.jit(function).lower(denoise, x).compile() for name, function in functions.items()}
+    runs = [lambda p=programs[name]: p(denoise, x) for name in ("forward", "checkpointed", "nested")]
+    forward_s, exact_s, nested_s = paired(repeats, *runs)
     result = {
         "benchmark": "gradient",
-        "steps": options.steps,
-        "images": options.images,
-        "forward_seconds": round(forward_s, 3),
-        "gradient_seconds": round(exact_s, 3),
-        "gradient_over_forward": round(exact_s / forward_s, 3),
-        "forward_megabytes": megabytes[0],
-        "checkpointed_megabytes": megabytes[1],
-        "uncheckpointed_megabytes": megabytes[2],
-        "state_megabytes_a_step": round(x.nbytes / 1e6, 4),
+        "steps": n_steps,
+        "images": n_images,
+        "forward_seconds": forward_s,
+        "gradient_seconds": exact_s,
+        "gradient_over_forward": exact_s / forward_s,
+        "nested_over_forward": nested_s / forward_s,
+        **{f"{name}_megabytes": planned(program) for name, program in programs.items()},
+        "state_megabytes": x.nbytes / 1e6,
         "device": jax.devices()[0].device_kind,
         "jax": jax.__version__,
     }
-    print(json.dumps(result))
+    return result | (growth(before, result) if before else {})
 
 
-def solve_storing_everything(keys, denoise, step, x, levels):
-    """`solve` without checkpointing: reverse mode keeps every activation of every step."""
+def planned(program) -> float:
+    """Megabytes of temporary arrays."""
+    return program.memory_analysis().temp_size_in_bytes / 1e6
 
-    def body(x, row):
-        index, hi, lo = row
-        return advance(fold(keys, index), denoise, step, x, (hi, lo)), None
 
-    rows = (jnp.arange(levels.shape[0] - 1), levels[:-1], levels[1:])
-    return jax.lax.scan(body, x, rows)[0]
+def growth(before: dict, after: dict) -> dict[str, float]:
+    """States a step that memory grew by, of the two checkpointed gradients."""
+    more = (after["steps"] - before["steps"]) * after["state_megabytes"]
+    changes = {name: after[f"{name}_megabytes"] - before[f"{name}_megabytes"] for name in ("checkpointed", "nested")}
+    return {"states_a_step": changes["checkpointed"] / more, "nested_states_a_step": changes["nested"] / more}
 
 
 def paired(repeats, *functions):

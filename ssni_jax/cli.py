@@ -8,7 +8,9 @@ from pathlib import Path
 import jax
 import tyro
 
+from ssni_jax.commands.bench import Bench
 from ssni_jax.commands.calibrate import Calibrate
+from ssni_jax.commands.check_gradient import CheckGradient
 from ssni_jax.commands.convert import Convert
 from ssni_jax.commands.demo import Demo
 from ssni_jax.commands.evaluate import Evaluate
@@ -22,6 +24,8 @@ COMMANDS = {
     "purify": PurifyImages,
     "calibrate": Calibrate,
     "evaluate": Evaluate,
+    "check-gradient": CheckGradient,
+    "bench": Bench,
     "train": Train,
     "convert": Convert,
     "status": Status,

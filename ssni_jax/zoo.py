@@ -46,10 +46,12 @@ class Pretrained:
     """A stored network: the name of a bundled one, or a path without its .safetensors ending.
 
     It stands in a configuration where the network will be; `resolve` puts the network there. Calling it loads and calls
-    the network, for a quick look: under jit its weights would become constants.
+    the network, for a quick look: under jit its weights would become constants. `dtype` is what it computes in, such as
+    "bfloat16"; None as it was stored. Parameters, and with them the fingerprint, are the same in either.
     """
 
     name: str
+    dtype: str | None = None
 
     @property
     def path(self) -> Path:
@@ -134,7 +136,9 @@ def _shown(shape: tuple[int, ...]) -> str:
 @functools.cache
 def _load(stored: Pretrained, sharding: Place) -> Tree:
     about = stored.about()
-    graphdef, shapes = abstract(rebuild(about["architecture"], KINDS).make)
+    config = rebuild(about["architecture"], KINDS)
+    config = config if stored.dtype is None else dataclasses.replace(config, dtype=stored.dtype)
+    graphdef, shapes = abstract(config.make)
     return wrapped(Network(graphdef, place(read_arrays(stored.path), shapes, sharding)), about)
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from ssni_jax import purify
 from ssni_jax.cli import COMMANDS, main
+from ssni_jax.commands import bench, check_gradient
 from ssni_jax.data import Digits, read_image, write_image
+from ssni_jax.runs.gradient_check import Comparison, Slopes
 from ssni_jax.runs.records import merge_records
 from ssni_jax.zoo import bundled_path
 
@@ -220,3 +222,43 @@ def test_two_processes_evaluate_what_one_does(tmp_path):
     for mine, theirs in zip(one, two, strict=True):
         assert mine["clean_t"] == pytest.approx(theirs["clean_t"], abs=1.1e-3)
         assert mine["clean_prediction"] == theirs["clean_prediction"]
+
+
+def test_check_gradient_ends_with_exit_code_one_when_a_gradient_is_wrong(monkeypatch, capsys):
+    """What is compared is held by tests/runs/test_gradient_check.py; here it is what the command makes of it."""
+    found = [
+        Comparison("exact", 1e-6, 1e-7, 1.0),
+        Comparison("BPDA", None, None, 0.3),
+        Comparison("soft t", 0.2, 0.0, 1.0),
+    ]
+    monkeypatch.setattr(check_gradient, "compare", lambda *_: iter(found))
+    monkeypatch.setattr(check_gradient, "compare_slopes", lambda *_: iter([Slopes("exact", 1e-3, 1e-2, 1e-3)]))
+    config = str(ROOT / "configs" / "ssni_n_digits.py")
+    with pytest.raises(SystemExit) as stop:
+        main(["check-gradient", config])
+    assert stop.value.code == 1
+    assert "Above 0.0001: soft t." in capsys.readouterr().out
+    found.pop()
+    main(["check-gradient", config])
+    shown = capsys.readouterr().out
+    assert "Every exact mode is within 0.0001." in shown and "stand-in" in shown
+
+
+def test_bench_prints_the_cost_report_and_one_json_line(tmp_path, monkeypatch, capsys):
+    part = {"seconds_per_image": 0.02, "nfe_per_image": 100.0, "images_per_second": 50.0, "compile_seconds": 1.0}
+    part |= {
+        "share": {"score_norm": 0.25, "solve": 0.75},
+        "gflop_per_image": 1.0,
+        "achieved_gflop_per_second": 9.87654321,
+    }
+    report = {"defense": part | {"seconds_per_image": 0.01}, "base": part, "score_norm_adds_seconds": 0.004}
+    report |= {"ragged_time_saves_seconds": 0.02, "seconds_per_image_all_steps": 0.03, "nfe_per_image_all_steps": 125.0}
+    monkeypatch.setattr(bench, "cost_report", lambda *_: report)
+    main(
+        ["bench", str(ROOT / "configs" / "ssni_n_digits.py"), "--n-images", "8", "--out", str(tmp_path / "bench.json")]
+    )
+    *table, line = capsys.readouterr().out.splitlines()
+    assert any("ragged" in row and "0.50" in row for row in table)
+    assert "the score norm adds 4.00 ms an image, ragged time saves 20.00 ms" in table
+    assert json.loads(line) == json.loads((tmp_path / "bench.json").read_text())
+    assert json.loads(line)["defense"]["achieved_gflop_per_second"] == 9.877

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ssni_jax.core.describe import describe
 from ssni_jax.core.fingerprint import fingerprint
 from ssni_jax.data import Digits
 from ssni_jax.dist import make_mesh, whole
@@ -124,3 +125,20 @@ def test_a_network_is_loaded_straight_onto_its_mesh_and_once():
     assert all(a is b for a, b in zip(arrays, jax.tree.leaves(placed.deviation.denoise.network.state), strict=True))
     bare = Pretrained("digits-score").load()
     assert fingerprint(placed.denoise) == fingerprint(bare)
+
+
+@pytest.mark.parametrize("name", ["digits-score", "digits-classifier"])
+def test_a_network_in_bfloat16_is_close_has_the_same_parameters_and_says_so(name):
+    x = jnp.asarray(Digits("calibration").images[:16])
+    arguments = (x, jnp.full(16, 0.3)) if name == "digits-score" else (x,)
+    stored, half = Pretrained(name), Pretrained(name, dtype="bfloat16")
+    expected, found = (jax.jit(lambda net, *a: net(*a))(each.load(), *arguments) for each in (stored, half))
+    assert found.dtype == jnp.float32
+    error = float(jnp.linalg.norm(found - expected) / jnp.linalg.norm(expected))
+    assert 1e-5 < error < 0.03
+    assert fingerprint(half.load()) == stored.fingerprint and describe(half)["dtype"] == "bfloat16"
+
+
+def test_another_dtype_is_refused():
+    with pytest.raises(ValueError, match="dtype is 'float8', but it must be one of float32, bfloat16"):
+        Pretrained("digits-score", dtype="float8").load()

@@ -26,13 +26,19 @@ class Outcome(NamedTuple):
 
 
 def make_attack(mesh: Mesh) -> Callable[[Attack, Defense, Keys, Images, Labels], Images]:
-    """A jitted `(attack, defense, keys, x, y) -> adversarial images` for rows split over the mesh."""
+    """A jitted `(attack, defense, keys, x, y) -> adversarial images` for rows split over the mesh.
+
+    The buffer of x is given away to the adversarial images: attack a batch after everything else that needs it.
+    """
 
     def run(values: tuple[Attack, Defense], keys: Keys, x: Images, y: Labels) -> Images:
         attack, defense = values
         return attack(keys, defense, x, y)
 
-    return jax.jit(lambda attack, defense, *rows: by_rows(mesh, run)((attack, defense), *rows))
+    def attacked(attack: Attack, defense: Defense, keys: Keys, x: Images, y: Labels) -> Images:
+        return by_rows(mesh, run)((attack, defense), keys, x, y)
+
+    return jax.jit(attacked, donate_argnames="x")
 
 
 def judge(

@@ -67,8 +67,7 @@ def finished(workdir: Path) -> bool:
 
 def evaluate_batches(mesh: Mesh, experiment: Evaluation, defense: Defense, sink: Sink) -> dict[str, Any]:
     """Attacks and judges the wanted batches; returns what is worth knowing about the run."""
-    steps = experiment.surrogate_steps
-    attacked = defense if steps is None else surrogate(defense, steps)
+    attacked = differentiated(experiment, defense)
     programs = None
     with Running(sink.workdir, experiment, sum(map(len, sink.todo.values()))) as running:
         for number, batch in chosen_batches(experiment, sink.todo):
@@ -118,16 +117,29 @@ def evaluate(
     return Outcome(clean, adversarial, judged, programs.classify(defense.classify, adversarial)), seconds
 
 
+def differentiated(experiment: Evaluation, defense: Defense) -> Defense:
+    """The defence whose gradient the attack takes."""
+    steps = experiment.surrogate_steps
+    return experiment.gradient(defense if steps is None else surrogate(defense, steps))
+
+
+def gradient_name(experiment: Evaluation) -> str:
+    """What `differentiated` does, in words."""
+    name, steps = experiment.gradient.name, experiment.surrogate_steps
+    if steps is None:
+        return name
+    return f"surrogate of {steps} steps a round" + ("" if name == "exact" else f", {name}")
+
+
 def run_facts(experiment: Evaluation) -> dict[str, Any]:
     """Where and with what the numbers were made."""
-    steps = experiment.surrogate_steps
     return {
         "version": __version__,
         "jax": jax.__version__,
         "python": platform.python_version(),
         "devices": [device.device_kind for device in jax.devices()],
         "data": experiment.images.fingerprint,
-        "gradient": "exact" if steps is None else f"surrogate of {steps} steps a round",
+        "gradient": gradient_name(experiment),
         "attack": describe(experiment.attack),
         "seed": experiment.seed,
     }

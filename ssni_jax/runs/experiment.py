@@ -8,7 +8,8 @@ from flax import nnx
 from ssni_jax.attacks import Pgd
 from ssni_jax.core.protocols import Attack, Loss
 from ssni_jax.data import Source
-from ssni_jax.purify import Defense
+from ssni_jax.purify import Defense, Exact
+from ssni_jax.purify.gradients import Differentiation
 from ssni_jax.training import Adam, CrossEntropy
 
 
@@ -60,7 +61,9 @@ class Evaluation:
     images: Source
     attack: Attack = Pgd()
     surrogate_steps: int | None = None
-    """Solver steps a round of the defence whose gradient the attack takes; None for the exact gradient."""
+    """Solver steps a round of the defence whose gradient the attack takes; None for those of the defence."""
+    gradient: Differentiation = Exact()
+    """How the attack differentiates that defence; see docs/gradients.md."""
     n_images: int | None = None
     """The first so many images; None for all."""
     batch_size: int = 64

@@ -1,13 +1,16 @@
 """Predictions over a mesh are the defence's own."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ssni_jax.attacks import Linf, Pgd
 from ssni_jax.core.pytree import pytree
-from ssni_jax.dist import make_mesh
+from ssni_jax.dist import make_mesh, rows
 from ssni_jax.evals.calibrate import reference_norms
 from ssni_jax.evals.prediction import make_predict
+from ssni_jax.evals.robust import make_attack
 from ssni_jax.purify import Defense
 from tests.kit import SHAPE, images, keys, recipes
 
@@ -37,8 +40,17 @@ def test_a_sharded_ragged_prediction_is_the_defences_own(name, n_devices):
 
 def test_reference_norms_leave_out_padding_and_do_not_depend_on_the_batch():
     deviation = recipes()["ssni_n diffpure_ddpm"].deviation
-    rows = {"image": np.asarray(images(16)), "id": np.arange(16, dtype=np.int32), "mask": np.arange(16) < 13}
-    whole = reference_norms(make_mesh(), deviation, [rows], seed=0)
-    halves = [{name: value[part] for name, value in rows.items()} for part in (slice(0, 8), slice(8, 16))]
+    batch = {"image": np.asarray(images(16)), "id": np.arange(16, dtype=np.int32), "mask": np.arange(16) < 13}
+    whole = reference_norms(make_mesh(), deviation, [batch], seed=0)
+    halves = [{name: value[part] for name, value in batch.items()} for part in (slice(0, 8), slice(8, 16))]
     assert len(whole) == 13
     np.testing.assert_allclose(reference_norms(make_mesh(), deviation, halves, seed=0), whole, rtol=1e-5)
+
+
+def test_an_attack_takes_the_buffer_of_its_images_over():
+    mesh = make_mesh(devices=jax.devices()[:1])
+    x, y = jax.device_put((images(8), jnp.arange(8) % 5), rows(mesh))
+    defense = Defense(recipes()["diffpure_ddpm"], CLASSIFY)
+    attack = make_attack(mesh)(Pgd(Linf(0.1), n_steps=1), defense, keys(8), x, y)
+    assert x.is_deleted() and not y.is_deleted()
+    assert jnp.max(jnp.abs(attack - images(8))) > 0

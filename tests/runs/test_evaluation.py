@@ -13,9 +13,9 @@ from ssni_jax.attacks import HeldEot, Linf, Pgd
 from ssni_jax.core.arrays import over
 from ssni_jax.core.pytree import pytree
 from ssni_jax.data import Digits
-from ssni_jax.purify import Defense, Rounded, ScoreNorm, SsniSigmoid
+from ssni_jax.purify import Defense, Rounded, ScoreNorm, SsniSigmoid, StraightThrough, StraightThroughTime
 from ssni_jax.recipes import diffpure_ddpm
-from ssni_jax.runs.evaluation import run_evaluation
+from ssni_jax.runs.evaluation import differentiated, gradient_name, run_evaluation
 from ssni_jax.runs.experiment import Evaluation
 from ssni_jax.runs.records import merge_records
 from ssni_jax.runs.status import is_complete
@@ -164,3 +164,14 @@ def test_nan_logits_make_an_image_invalid_not_robust(experiment, tmp_path):
     run_evaluation(few, defense, tmp_path, "x")
     row = summarise("broken", merge_records(tmp_path))
     assert (row["n_invalid"], row["clean"], row["robust"]) == (3, 0.0, 0.0)
+
+
+def test_the_attack_takes_the_chosen_gradient_and_results_name_it(experiment):
+    chosen = dataclasses.replace(experiment, gradient=StraightThroughTime())
+    assert gradient_name(chosen) == "surrogate of 2 steps a round, straight-through t"
+    assert gradient_name(dataclasses.replace(chosen, surrogate_steps=None)) == "straight-through t"
+    attacked = differentiated(chosen, experiment.defense).purify.rounds[0]
+    assert isinstance(attacked.level, StraightThrough) and attacked.grid.n_steps == 2
+    assert (
+        differentiated(dataclasses.replace(experiment, surrogate_steps=None), experiment.defense) is experiment.defense
+    )

@@ -1,0 +1,166 @@
+"""The gradient that an attack takes, against JAX's own rules and against slopes; stand-ins against the exact one."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ssni_jax.attacks import Margin
+from ssni_jax.attacks.gradients import RowLoss
+from ssni_jax.core.arrays import over, row_norm
+from ssni_jax.core.protocols import Predict
+from ssni_jax.core.rng import fold, normal_like
+from ssni_jax.core.types import Images, Keys, Labels, Level
+from ssni_jax.evals.autodiff import plain
+from ssni_jax.purify import (
+    BpdaIdentity,
+    BpdaOneStep,
+    Buckets,
+    Defense,
+    Exact,
+    FrozenTime,
+    Nested,
+    NoDeviation,
+    SoftTime,
+    StraightThroughTime,
+)
+from ssni_jax.purify.gradients import Differentiation
+from ssni_jax.purify.surrogate import surrogate
+
+TOLERANCE = 1e-4
+SLOPE_STEPS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002)
+ONE_ULP = 2.0**-24
+
+
+class Comparison(NamedTuple):
+    """A gradient: an exact mode's error relative to un-checkpointed autodiff, any mode's cosine with the exact one.
+
+    `floor` is how far the reference itself moves when every pixel moves by a rounding error of float32.
+    """
+
+    mode: str
+    error: float | None
+    floor: float | None
+    cosine: float
+
+
+class Slopes(NamedTuple):
+    """An exact gradient's error relative to central differences of size `step`; `floor` is how uncertain those are."""
+
+    mode: str
+    error: float
+    step: float
+    floor: float
+
+
+class Case(NamedTuple):
+    """The images, their keys and the loss at which gradients are compared."""
+
+    keys: Keys
+    x: Images
+    y: Labels
+    loss: RowLoss
+
+
+def compare(case: Case, defense: Defense, n_steps: int) -> Iterator[Comparison]:
+    """One mode after the other, each compiled when its turn comes; `n_steps` are those a round of the surrogate."""
+    exact = gradient(case, defense)
+    reference, floor = stored_gradient(case, defense)
+    for mode in (Exact(), Exact(Nested()), Exact(Buckets())):
+        found = exact if mode.walk is None else gradient(case, mode(defense))
+        yield Comparison(mode.name, relative(found, reference), floor, cosine(found, exact))
+    for mode in exact_in_time(defense):
+        found, (reference, floor) = gradient(case, mode(defense)), stored_gradient(case, mode(defense))
+        yield Comparison(mode.name, relative(found, reference), floor, cosine(found, exact))
+    for mode in approximations(defense):
+        yield Comparison(mode.name, None, None, cosine(gradient(case, mode(defense)), exact))
+    cheap = gradient(case, surrogate(defense, n_steps))
+    yield Comparison(f"surrogate, {n_steps} steps a round", None, None, cosine(cheap, exact))
+
+
+def exact_in_time(defense: Defense) -> tuple[Differentiation, ...]:
+    """The modes with an exact gradient through t(x), where there is a t(x)."""
+    return () if isinstance(defense.purify.deviation, NoDeviation) else (SoftTime(),)
+
+
+def approximations(defense: Defense) -> tuple[Differentiation, ...]:
+    """The stand-ins that make a difference to this defence."""
+    in_time = (StraightThroughTime(), FrozenTime()) if exact_in_time(defense) else ()
+    return (*in_time, BpdaOneStep(), BpdaIdentity())
+
+
+def compare_slopes(case: Case, defense: Defense, n_directions: int = 4) -> Iterator[Slopes]:
+    """Exact gradients against central differences: with t held at that of the images, and through a soft t.
+
+    The loss is the margin of the logits: a confident image's cross-entropy is too flat to be seen in float32.
+    """
+    case = case._replace(loss=Margin())
+    held = defense.hold(case.keys, case.x)
+    yield slopes("exact, t held" if exact_in_time(defense) else "exact", case, held, n_directions)
+    for mode in exact_in_time(defense):
+        yield slopes(mode.name, case, mode(defense), n_directions)
+
+
+def slopes(name: str, case: Case, predict: Predict, n_directions: int) -> Slopes:
+    """The step whose slopes agree best with those of the next larger step, chosen without looking at the gradient."""
+    value = jax.jit(lambda predict, x: row_losses(case, predict, x))
+    directions = [unit(normal_like(fold(case.keys, 100 + i), case.x)) for i in range(n_directions)]
+    found = np.stack([[central(value, predict, case.x, v, h) for v in directions] for h in SLOPE_STEPS])
+    spread = [relative(small, large) for large, small in itertools.pairwise(found)]
+    best = int(np.argmin(spread))
+    ascent = gradient(case, predict)
+    expected = np.stack([np.sum(np.asarray(ascent * v, np.float64), axis=(1, 2, 3)) for v in directions])
+    return Slopes(name, relative(found[best + 1], expected), SLOPE_STEPS[best + 1], spread[best])
+
+
+def central(
+    value: Callable[..., Level], predict: Predict, x: Images, direction: Images, h: float
+) -> Float[np.ndarray, " B"]:
+    """(value(x + h v) - value(x - h v)) / 2h a row, the difference in float64."""
+    ends = [np.asarray(value(predict, x + sign * h * direction), np.float64) for sign in (1, -1)]
+    return (ends[0] - ends[1]) / (2 * h)
+
+
+def passes(row: Comparison) -> bool:
+    """Whether a mode that claims an exact gradient has one; NaN has not."""
+    return row.error is None or row.error <= TOLERANCE
+
+
+def gradient(case: Case, predict: Predict) -> Images:
+    """As the attack takes it, for one draw."""
+    return jax.jit(jax.grad(lambda x, predict: jnp.sum(row_losses(case, predict, x))))(case.x, predict)
+
+
+def stored_gradient(case: Case, predict: Predict) -> tuple[Images, float]:
+    """The same by JAX's own rules with everything stored, and its relative change at images one rounding error away."""
+    total = lambda predict, x: jnp.sum(row_losses(case, predict, x))  # noqa: E731
+    ascent = jax.jit(jax.grad(plain(total, predict, case.x), argnums=1))
+    nudged = case.x * (1 + ONE_ULP * jnp.sign(normal_like(fold(case.keys, 99), case.x)))
+    reference = ascent(predict, case.x)
+    return reference, relative(ascent(predict, nudged), reference)
+
+
+def row_losses(case: Case, predict: Predict, x: Images) -> Level:
+    """The attack's loss of each image."""
+    return case.loss(predict(case.keys, x), case.y)
+
+
+def unit(x: Images) -> Images:
+    """Every row scaled to length one."""
+    return x / over(row_norm(x), x)
+
+
+def relative(found: Float[Array, "..."] | np.ndarray, expected: Float[Array, "..."] | np.ndarray) -> float:
+    """Euclidean norm of the difference over that of what was expected, all images together."""
+    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+def cosine(found: Images, expected: Images) -> float:
+    """Cosine of the angle between two gradients, the mean over images."""
+    a, b = (np.asarray(each, np.float64).reshape(len(each), -1) for each in (found, expected))
+    return float(np.mean(np.sum(a * b, axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))))
