@@ -22,6 +22,7 @@ from ssni_jax.networks import (
     Preconditioned,
     Preprocessing,
     ResNetConfig,
+    Snapped,
     SongUNetConfig,
     SqueezeNetConfig,
     VeCoefficients,
@@ -37,7 +38,15 @@ NETWORKS = (
     *(SongUNetConfig, AdmUNetConfig),
     *(WideResNetConfig, ResNetConfig, SqueezeNetConfig, VitConfig, LpipsConfig),
 )
-AROUND = (EdmCoefficients, VpCoefficients, VeCoefficients, IddpmCoefficients, ConsistencyCoefficients, Preprocessing)
+AROUND = (
+    EdmCoefficients,
+    VpCoefficients,
+    VeCoefficients,
+    IddpmCoefficients,
+    ConsistencyCoefficients,
+    Snapped,
+    Preprocessing,
+)
 KINDS = {kind.__name__: kind for kind in (*NETWORKS, *AROUND, VP, VE, DiscreteVP, CosineVP)}
 
 

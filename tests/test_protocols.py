@@ -37,6 +37,7 @@ from ssni_jax.networks import (
     IddpmCoefficients,
     Preconditioned,
     ResNet,
+    Snapped,
     SqueezeNet,
     VeCoefficients,
     Vit,
@@ -180,7 +181,7 @@ VALUES = {
     Threat: (Linf(), L2()),
     Direction: (Sign(), Unit()),
     CoefficientFunction: (
-        *(EdmCoefficients(), ConsistencyCoefficients(), VeCoefficients()),
+        *(EdmCoefficients(), ConsistencyCoefficients(), VeCoefficients(), Snapped(EdmCoefficients())),
         *(VpCoefficients(VP()), IddpmCoefficients(DiscreteVP())),
     ),
     Loss: (DenoisingLoss(EdmCoefficients()), TrainingCrossEntropy()),

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from ssni_jax.core.fingerprint import fingerprint
-from ssni_jax.networks import IddpmCoefficients, Preconditioned, VpCoefficients
+from ssni_jax.core.pytree import pytree
+from ssni_jax.networks import Coefficients, IddpmCoefficients, Preconditioned, VpCoefficients
 from ssni_jax.purify import Calibration, Held, ScoreNorm, SsniLinear, SsniLinearOverBatch
 from ssni_jax.recipes import (
+    consistency_released,
     ddpm_released,
     diffpure_ode_released,
     diffpure_sde_released,
@@ -21,7 +23,7 @@ from ssni_jax.recipes import (
 from ssni_jax.recipes.released import TABLE
 from ssni_jax.schedules import VP
 from ssni_jax.solvers import Shifted
-from tests.kit import calibration, images, keys, run, two_modes
+from tests.kit import ShowsSigma, calibration, images, keys, run, two_modes
 
 NORMS = (200.0, 250.0, 300.0, 350.0, 400.0)
 XI = jnp.asarray([150.0, 300.0, 440.0])
@@ -124,3 +126,19 @@ def test_whole_labels_below_survive_the_way_through_sigma():
     label = jax.jit(lambda t: VpCoefficients(VP(), 1000.0, floored=True)(VP().sigma(t)).noise)
     np.testing.assert_array_equal(label(jnp.asarray(k / 1000, jnp.float32)), k)
     np.testing.assert_array_equal(label(jnp.asarray(k / 1000 - 3e-4, jnp.float32)), k - 1)
+
+
+@pytest.mark.parametrize(("sigma", "told"), [(0.25, 0.5853), (0.5, 1.0882), (1.0, 1.9233)])
+def test_released_consistency_purification_noises_exactly_and_tells_the_nearest_level(sigma, told):
+    purifier = consistency_released(Preconditioned(ShowsSigma(), ShowsLevel()), sigma=sigma)
+    done = run(purifier, keys(2), images(2))
+    np.testing.assert_allclose(2 * done.image - 1, told, rtol=1e-4)
+    np.testing.assert_allclose(done.t, 2 * sigma, rtol=1e-6)
+
+
+@pytree
+class ShowsLevel:
+    """Coefficients whose label is the noise level, and whose denoiser is the network's answer."""
+
+    def __call__(self, sigma):
+        return Coefficients(0 * sigma, 0 * sigma + 1, 0 * sigma + 1, sigma)

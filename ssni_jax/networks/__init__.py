@@ -12,6 +12,7 @@ from ssni_jax.networks.precondition import (
     EdmCoefficients,
     IddpmCoefficients,
     Preconditioned,
+    Snapped,
     VeCoefficients,
     VpCoefficients,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "Preprocessing",
     "ResNet",
     "ResNetConfig",
+    "Snapped",
     "SongUNet",
     "SongUNetConfig",
     "SqueezeNet",

@@ -129,6 +129,25 @@ class ConsistencyCoefficients:
 
 
 @pytree
+class Snapped:
+    """The coefficients of the nearest of EDM's `n` noise levels (Karras et al. 2022, eq. 5), whatever the noise is.
+
+    Consistency Purification as released (arXiv:2407.00623, code): its networks were fine-tuned so.
+    """
+
+    coefficients: CoefficientFunction
+    n: int = static(default=18)
+    sigma_min: float = static(default=0.002)
+    sigma_max: float = static(default=80.0)
+    rho: float = static(default=7.0)
+
+    def __call__(self, sigma: Level) -> Coefficients:
+        ends = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
+        levels = jnp.asarray(np.linspace(*ends, self.n) ** self.rho, jnp.float32)
+        return self.coefficients(levels[jnp.argmin(jnp.abs(sigma[:, None] - levels), axis=1)])
+
+
+@pytree
 class VpCoefficients:
     """Networks that predict the noise of a VP state at label 999 t (score_sde's DDPM++): the VP column of table 1.
 

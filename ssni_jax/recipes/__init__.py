@@ -12,6 +12,7 @@ from ssni_jax.recipes.langevin import diffpure_ldsde
 from ssni_jax.recipes.one_step import consistency, dds, edm_one_step, one_step, step_at_least, time_of
 from ssni_jax.recipes.pf_ode import pf_ode
 from ssni_jax.recipes.released import (
+    consistency_released,
     ddpm_released,
     diffpure_ode_released,
     diffpure_sde_released,
@@ -23,6 +24,7 @@ from ssni_jax.recipes.ssni import ssni, ssni_l, ssni_n
 
 __all__ = [
     "consistency",
+    "consistency_released",
     "ddpm_released",
     "dds",
     "densepure",

@@ -36,8 +36,8 @@ def consistency(denoise: Denoiser, *, sigma: float = 0.25, n_steps: int = 1) -> 
     """A consistency function f(x, 2 sigma) (Consistency Purification, Li et al. 2024, arXiv:2407.00623, section 4).
 
     `sigma` is the smoothing noise in the [0, 1] range. More steps noise and denoise again (Song et al. 2023, algorithm
-    1), at equal parts of the first noise. A network that was fine-tuned on 18 noise levels takes
-    `networks.Snapped` coefficients.
+    1), at equal parts of the first noise. The released networks were fine-tuned on 18 noise
+    levels: `consistency_released`.
     """
     level = 2 * sigma
     grid = Uniform(1) if n_steps == 1 else Karras(n_steps, sigma_min=level / n_steps, rho=1.0)

@@ -10,7 +10,7 @@ import pytest
 from ssni_jax.core.protocols import Denoiser
 from ssni_jax.core.pytree import pytree
 from ssni_jax.networks import EdmCoefficients, Preconditioned, VeCoefficients, VpCoefficients
-from ssni_jax.networks.precondition import Conditioned, ConsistencyCoefficients, IddpmCoefficients
+from ssni_jax.networks.precondition import Conditioned, ConsistencyCoefficients, IddpmCoefficients, Snapped
 
 X = jax.random.normal(jax.random.key(0), (3, 4, 4, 1))
 SIGMA = jnp.array([0.0, 0.5, 20.0])
@@ -192,3 +192,11 @@ def test_sweeping_sigma_data_does_not_retrace():
     for data in (0.3, 0.5, 0.7):
         denoise(Preconditioned(Echo(jnp.array(1.0)), EdmCoefficients(data)), X, SIGMA)
     assert len(traces) == 1
+
+
+def test_snapped_coefficients_are_those_of_the_nearest_of_eighteen_levels():
+    snapped, exact = Snapped(EdmCoefficients()), EdmCoefficients()
+    found = snapped(jnp.asarray([0.5, 1.0, 2.0]))
+    expected = exact(jnp.asarray([0.5853, 1.0882, 1.9233]))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
