@@ -1,6 +1,7 @@
 """Eight CPU devices, every annotation of the package checked at run time, and compiled programs kept between runs."""
 
 import jax
+import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_platforms", "cpu")
@@ -13,3 +14,10 @@ def pytest_configure(config):
     if getattr(config, "cache", None):
         jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled_programs():
+    """Every program keeps maps of memory, of which a process has some 65,000: thousands of tests would use them up."""
+    yield
+    jax.clear_caches()

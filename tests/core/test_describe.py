@@ -6,10 +6,10 @@ import pytest
 from ssni_jax.core.describe import describe, rebuild
 from ssni_jax.purify import Constant, Round
 from ssni_jax.schedules import Strided
-from ssni_jax.solvers import Ancestral
+from ssni_jax.solvers import Ancestral, FixedSmall
 from tests.kit import over_n, recipes
 
-KINDS = {kind.__name__: kind for kind in (Round, Constant, Strided, Ancestral)}
+KINDS = {kind.__name__: kind for kind in (Round, Constant, Strided, Ancestral, FixedSmall)}
 
 
 def test_a_value_says_its_kind_and_its_fields():
