@@ -1,7 +1,7 @@
 """Purifiers: noise levels, deviations, guides and their one composition."""
 
 from ssni_jax.purify.calibration import Calibration
-from ssni_jax.purify.deviation import Held, NoDeviation, ScoreNorm, SingleScoreNorm
+from ssni_jax.purify.deviation import Held, NoDeviation, ScoreNorm, SingleScoreNorm, quick_score_norm
 from ssni_jax.purify.gradients import (
     Bpda,
     BpdaIdentity,
@@ -92,5 +92,6 @@ __all__ = [
     "TowardsInput",
     "Unguided",
     "Vote",
+    "quick_score_norm",
     "soft",
 ]

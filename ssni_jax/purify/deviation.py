@@ -87,6 +87,14 @@ class SingleScoreNorm:
         return row_norm(score(self.denoise, self.schedule, unscaled, sigma))
 
 
+def quick_score_norm(denoise: Denoiser, schedule: NoiseSchedule) -> SingleScoreNorm:
+    """The single score at t = 0.005: one network call, and the bundled digits are told apart as by the published 20.
+
+    docs/score-norm-cost.md compares; for other networks compare again. It needs a calibration and a tau of its own.
+    """
+    return SingleScoreNorm(denoise, schedule, t=0.005)
+
+
 @pytree
 class Held:
     """A deviation measured earlier, row by row: what an attack holds fixed within one of its iterations."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ssni_jax.core.rng import fold, normal_like
-from ssni_jax.purify import Held, NoDeviation, ScoreNorm, SingleScoreNorm
+from ssni_jax.purify import Held, NoDeviation, ScoreNorm, SingleScoreNorm, quick_score_norm
 from ssni_jax.purify.deviation import score
 from ssni_jax.schedules import VE, VP
 from tests.kit import Gaussian, images, keys, two_modes
@@ -116,9 +116,9 @@ def test_fewer_levels_over_the_same_range_are_evenly_spread_and_end_at_the_same_
     np.testing.assert_allclose(sorted(told), VP().sigma(jnp.asarray([0.004, 0.008, 0.012, 0.016, 0.02])), rtol=1e-5)
 
 
-def test_one_unperturbed_level_is_the_single_score():
+def test_the_quick_score_norm_is_one_unperturbed_level():
     one = ScoreNorm(Gaussian(STD), VP(), 1, spacing=0.005, perturbed=False)
-    np.testing.assert_allclose(one(keys(B), X), SingleScoreNorm(Gaussian(STD), VP(), t=0.005)(keys(B), X), rtol=1e-6)
+    np.testing.assert_allclose(one(keys(B), X), quick_score_norm(Gaussian(STD), VP())(keys(B), X), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
