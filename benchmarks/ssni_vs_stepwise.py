@@ -14,6 +14,7 @@ import argparse
 import importlib.util
 import json
 import os
+import sys
 import time
 from functools import partial
 
@@ -221,6 +222,7 @@ def interleaved(contenders, repeats):
             found[name] = run()
             wall[name].append(time.perf_counter() - start)
             cpu[name].append(time.process_time() - start_cpu)
+            print(f"{name}: {wall[name][-1]:.1f} s, {cpu[name][-1]:.1f} s of processors", file=sys.stderr, flush=True)
     return {name: min(each) for name, each in wall.items()}, {name: min(each) for name, each in cpu.items()}, found
 
 
