@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import glob
 import hashlib
 import zipfile
 
@@ -16,6 +17,7 @@ from ssni_jax.data.source import Example, example
 class Npz:
     """Rows `start` to `stop` of the arrays `images` [N, H, W, C] (uint8, or float in [0, 1]) and `labels` [N].
 
+    `path` may be a pattern, such as data/train_*.npz, whose files follow each other in the order of their names.
     Without such labels every label is -1. `fingerprint` is the sha256 of the chosen pixels and labels.
     """
 
@@ -66,12 +68,22 @@ def _read(source: Npz) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _arrays(source: Npz) -> tuple[np.ndarray, np.ndarray]:
-    with open(source.path, "rb") as content:
+    """The arrays of every file the path stands for, one after the other."""
+    parts = [_file(path, source) for path in sorted(glob.glob(source.path)) or [source.path]]
+    shapes = {images.shape[1:] for images, _ in parts}
+    if len(shapes) > 1:
+        raise ValueError(f"the files of {source.path} hold images of different shapes {sorted(shapes)}; name one file.")
+    images, labels = zip(*parts, strict=True)
+    return (images[0], labels[0]) if len(parts) == 1 else (np.concatenate(images), np.concatenate(labels))
+
+
+def _file(path: str, source: Npz) -> tuple[np.ndarray, np.ndarray]:
+    with open(path, "rb") as content:
         if not zipfile.is_zipfile(content):
-            raise ValueError(f"{source.path} is not a whole .npz file; save it again with numpy.savez.")
-    with np.load(source.path, allow_pickle=False) as file:
+            raise ValueError(f"{path} is not a whole .npz file; save it again with numpy.savez.")
+    with np.load(path, allow_pickle=False) as file:
         if source.images_key not in file:
-            raise ValueError(f"{source.path} has no array {source.images_key!r}; it has {', '.join(file.files)}.")
+            raise ValueError(f"{path} has no array {source.images_key!r}; it has {', '.join(file.files)}.")
         images = file[source.images_key]
         return images, file[source.labels_key] if source.labels_key in file else np.full(len(images), -1)
 

@@ -68,3 +68,19 @@ def test_a_broken_file_is_named(tmp_path):
             len(Npz(str(path)))
     with pytest.raises(FileNotFoundError):
         len(Npz(str(tmp_path / "absent.npz")))
+
+
+def test_a_pattern_stands_for_its_files_in_the_order_of_their_names(file, tmp_path):
+    file("part_1.npz", images=PIXELS[3:], labels=LABELS[3:])
+    file("part_0.npz", images=PIXELS[:3], labels=LABELS[:3])
+    joined = Npz(str(tmp_path / "part_*.npz"))
+    np.testing.assert_array_equal(joined.images, PIXELS)
+    np.testing.assert_array_equal(joined.labels, LABELS)
+    assert joined.fingerprint == Npz(file("whole.npz", images=PIXELS, labels=LABELS)).fingerprint
+
+
+def test_files_of_different_shapes_are_not_joined(file, tmp_path):
+    file("part_0.npz", images=PIXELS)
+    file("part_1.npz", images=PIXELS[:, :2])
+    with pytest.raises(ValueError, match="different shapes"):
+        len(Npz(str(tmp_path / "part_*.npz")))
