@@ -18,6 +18,7 @@ from ssni_jax.networks import (
     ConsistencyCoefficients,
     EdmCoefficients,
     IddpmCoefficients,
+    InceptionConfig,
     LpipsConfig,
     Preconditioned,
     Preprocessing,
@@ -36,7 +37,7 @@ from ssni_jax.schedules import VE, VP, CosineVP, DiscreteVP
 
 NETWORKS = (
     *(SongUNetConfig, AdmUNetConfig),
-    *(WideResNetConfig, ResNetConfig, SqueezeNetConfig, VitConfig, LpipsConfig),
+    *(WideResNetConfig, ResNetConfig, SqueezeNetConfig, VitConfig, InceptionConfig, LpipsConfig),
 )
 AROUND = (
     EdmCoefficients,

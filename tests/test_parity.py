@@ -7,7 +7,11 @@ import pytest
 from tests.reference import containers, methods, networks
 
 CASES = Path(__file__).parent / "reference" / "cases"
-NETWORKS = sorted(path.parent.name for path in CASES.glob("*/manifest.json"))
+LARGE = {"fid_inception"}
+NETWORKS = [
+    pytest.param(path.parent.name, marks=pytest.mark.slow if path.parent.name in LARGE else ())
+    for path in sorted(CASES.glob("*/manifest.json"))
+]
 METHODS = sorted(file.stem for file in CASES.glob("methods/*.npz"))
 FILES = sorted({file.parent.name for file in CASES.glob("*/*") if file.suffix not in (".npz", ".json")})
 

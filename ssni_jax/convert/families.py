@@ -9,6 +9,7 @@ from ssni_jax.convert.edm import EDM
 from ssni_jax.convert.family import Family, fits
 from ssni_jax.convert.guided_diffusion import GUIDED_DIFFUSION
 from ssni_jax.convert.improved_diffusion import IMPROVED_DIFFUSION
+from ssni_jax.convert.inception import FID_INCEPTION, TORCHVISION_INCEPTION
 from ssni_jax.convert.jcm import JCM
 from ssni_jax.convert.lpips import LPIPS
 from ssni_jax.convert.robustbench import DM_WIDE_RESNET, STANDARD
@@ -20,6 +21,7 @@ DENOISERS = (SCORE_SDE, EDM, GUIDED_DIFFUSION, IMPROVED_DIFFUSION, CONSISTENCY_M
 CLASSIFIERS = (
     *(STANDARD, DM_WIDE_RESNET, CIFAR_RESNET, RESNET, SQUEEZENET),
     *(timm.VIT, timm.DEIT, hugging_face.VIT, hugging_face.DEIT),
+    *(FID_INCEPTION, TORCHVISION_INCEPTION),
 )
 FAMILIES = {family.name: family for family in (*DENOISERS, *CLASSIFIERS, LPIPS)}
 

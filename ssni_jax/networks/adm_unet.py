@@ -29,6 +29,7 @@ from ssni_jax.networks.layers import (
     folded,
     upsample,
 )
+from ssni_jax.networks.remat import REMAT, remembering
 from ssni_jax.networks.song_unet import Stage
 
 BOX = (1, 1)
@@ -45,7 +46,7 @@ class AdmUNetConfig:
     head does not attend. Norms have 32 groups of at least `min_group` channels. `resolution` names the levels; images
     of another size that can be halved as often fit too. A network that `requires_labels` refuses to run without
     class labels, another takes them as zeros. `dtype` is the compute type; parameters, norms and the output stay
-    float32.
+    float32. `remat` is what the gradient of a block remembers, as in `remembering`.
     """
 
     resolution: int
@@ -66,6 +67,7 @@ class AdmUNetConfig:
     requires_labels: bool = True
     augment_dim: int = 0
     dtype: str = "float32"
+    remat: str = "none"
 
     def __post_init__(self):
         for name in ("channel_mult", "attn_resolutions"):
@@ -101,6 +103,7 @@ CHOICES = {
     "conditioning": ("scale_shift", "additive"),
     "resampling": ("block", "conv"),
     "dtype": DTYPES,
+    "remat": REMAT,
 }
 
 
@@ -130,11 +133,16 @@ class AdmUNet(nnx.Module):
         emb = self.embed(noise_label, class_labels, augment_labels)
         x, skips = x.astype(self.config.dtype), []
         for index, stage in enumerate(encoder_stages(self.config)):
-            skips.append(x := _run(stage, self.enc[stage.name], x, emb, folded(dropout_keys, index)))
+            skips.append(x := self._run(stage, self.enc[stage.name], x, emb, folded(dropout_keys, index)))
         for index, stage in enumerate(decoder_stages(self.config)):
             x = jnp.concatenate([x, skips.pop()], axis=-1) if stage.joins else x
-            x = _run(stage, self.dec[stage.name], x, emb, folded(dropout_keys, -1 - index))
+            x = self._run(stage, self.dec[stage.name], x, emb, folded(dropout_keys, -1 - index))
         return self.out_conv(jax.nn.silu(self.out_norm(x))).astype(jnp.float32)
+
+    def _run(self, stage: Stage, module: nnx.Module, x: Maps, emb: Features, keys: Keys | None) -> Maps:
+        if stage.kind == "block":
+            return remembering(self.config.remat, module)(x, emb, keys)  # type: ignore[arg-type]
+        return module(upsample(x, BOX) if stage.resample == "up" else x)  # type: ignore[operator]
 
 
 class Embedding(nnx.Module):
@@ -246,12 +254,6 @@ def _at(config: AdmUNetConfig, level: int) -> str:
 
 def _attends(config: AdmUNetConfig, level: int) -> bool:
     return config.resolution >> level in config.attn_resolutions and config.n_heads(config.width(level)) > 0
-
-
-def _run(stage: Stage, module: nnx.Module, x: Maps, emb: Features, keys: Keys | None) -> Maps:
-    if stage.kind == "block":
-        return module(x, emb, keys)  # type: ignore[operator]
-    return module(upsample(x, BOX) if stage.resample == "up" else x)  # type: ignore[operator]
 
 
 def _module(stage: Stage, config: AdmUNetConfig, rngs: nnx.Rngs) -> nnx.Module:

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.types import Images, Logits, Tree
+from ssni_jax.networks.layers import Features, Maps
 
 INTERPOLATIONS = ("nearest", "linear", "cubic", "lanczos3", "lanczos5")
 
@@ -60,3 +61,11 @@ class Classifier:
 
     def __call__(self, x: Images, **options: Any) -> Logits:
         return self.network(self.preprocessing(x), **options)
+
+    def features(self, x: Images) -> Features:
+        """What the network's last layer reads, one vector an image."""
+        return self.network.method("penultimate")(self.preprocessing(x))
+
+    def taps(self, x: Images) -> list[Maps]:
+        """The network's intermediate features, from the first block to the last."""
+        return self.network.method("taps")(self.preprocessing(x))

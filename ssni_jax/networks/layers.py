@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Keys, Level
 from ssni_jax.networks.convolution import convolve
+from ssni_jax.networks.remat import convolved
 
 # A leading underscore leaves a size unbound: layers change channels and resolutions.
 Maps = Float[Array, "B _h _w _c"]
@@ -53,13 +54,16 @@ class Linear(nnx.Module):
 
 
 class Conv(nnx.Module):
-    """Square convolution, `kernel` [size, size, in, out]; `padding` zeros on every side, `size // 2` unless given."""
+    """Convolution with `kernel` [height, width, in, out], square or of size (height, width).
+
+    `padding` zeros stand on every side, half the kernel's size unless given.
+    """
 
     def __init__(
         self,
         n_in: int,
         n_out: int,
-        size: int,
+        size: int | tuple[int, int],
         *,
         rngs: nnx.Rngs,
         stride: int = 1,
@@ -68,13 +72,15 @@ class Conv(nnx.Module):
         init: Initializer = XAVIER,
         dtype: str = "float32",
     ):
-        self.kernel = nnx.Param(init(rngs.params(), (size, size, n_in, n_out), jnp.float32))
+        height, width = (size, size) if isinstance(size, int) else size
+        self.kernel = nnx.Param(init(rngs.params(), (height, width, n_in, n_out), jnp.float32))
         self.bias = nnx.Param(jnp.zeros(n_out)) if bias else None
         self.stride, self.dtype = stride, dtype
-        self.padding = size // 2 if padding is None else padding
+        self.padding = (height // 2, width // 2) if padding is None else padding
 
     def __call__(self, x: Maps) -> Maps:
-        x = convolve(x.astype(self.dtype), jnp.asarray(self.kernel[...], self.dtype), self.stride, self.padding)
+        kernel = jnp.asarray(self.kernel[...], self.dtype)
+        x = convolved(convolve(x.astype(self.dtype), kernel, self.stride, self.padding))
         return x if self.bias is None else x + self.bias[...].astype(self.dtype)
 
 

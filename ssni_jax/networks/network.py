@@ -23,6 +23,15 @@ class Network:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return nnx.merge(self.graphdef, self.state)(*args, **kwargs)
 
+    def method(self, name: str) -> Callable[..., Any]:
+        """Another of the module's functions than its call, pure too."""
+        module = nnx.merge(self.graphdef, self.state)
+        if not hasattr(module, name):
+            raise ValueError(
+                f"A {type(module).__name__} has no {name}: give a classifier such as a WideResNet or ResNet."
+            )
+        return getattr(module, name)
+
 
 def make_network(module: nnx.Module) -> Network:
     """The module's present arrays as a Network; later changes to the module don't reach it."""

@@ -16,7 +16,7 @@ from jax.nn.initializers import variance_scaling
 
 from ssni_jax.core.types import Images, Logits
 from ssni_jax.networks.choices import DTYPES, check_choices
-from ssni_jax.networks.layers import BatchNorm, Conv, Linear, Maps, max_pool, pooled
+from ssni_jax.networks.layers import BatchNorm, Conv, Features, Linear, Maps, max_pool, pooled
 
 KAIMING = variance_scaling(2.0, "fan_out", "normal")
 EXPANSION = {"basic": 1, "bottleneck": 4}
@@ -89,12 +89,21 @@ class ResNet(nnx.Module):
 
     def __call__(self, x: Images, *, train: bool = False) -> Logits:
         """`train` normalises by the batch and updates the running statistics of this module in place."""
-        x = jax.nn.relu(self.norm(self.conv(x), train))
+        return self.head(self.penultimate(x, train=train))
+
+    def penultimate(self, x: Images, *, train: bool = False) -> Features:
+        """The pooled features that the head reads, float32."""
+        return pooled(self.taps(x, train=train)[-1])
+
+    def taps(self, x: Images, *, train: bool = False) -> list[Maps]:
+        """The rectified output of every block."""
+        x, maps = jax.nn.relu(self.norm(self.conv(x), train)), []
         if self.config.stem == "pool":
             x = max_pool(x, 3, 2, padding=1)
         for shape in block_shapes(self.config):
             x = self.blocks[shape.name](x, train)
-        return self.head(pooled(x))
+            maps.append(x)
+        return maps
 
 
 def block_shapes(config: ResNetConfig) -> list[BlockShape]:

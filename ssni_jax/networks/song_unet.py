@@ -29,6 +29,7 @@ from ssni_jax.networks.layers import (
     upsample,
     xavier,
 )
+from ssni_jax.networks.remat import REMAT, remembering
 
 HALF_POWER = float(np.sqrt(0.5))
 
@@ -39,7 +40,7 @@ class SongUNetConfig:
 
     The defaults are DDPM++; NCSN++ is embedding_type "fourier", channel_mult_noise 2, encoder_type "residual" and
     resample_filter (1, 3, 3, 1). Sequences become tuples, choices are those of `CHOICES`. `dtype` is the compute type;
-    parameters, norms and the output stay float32.
+    parameters, norms and the output stay float32. `remat` is what the gradient remembers, as in `remembering`.
     """
 
     resolution: int
@@ -59,6 +60,7 @@ class SongUNetConfig:
     decoder_type: str = "standard"
     resample_filter: Sequence[int] = (1, 1)
     dtype: str = "float32"
+    remat: str = "none"
 
     def __post_init__(self):
         for name in ("channel_mult", "attn_resolutions", "resample_filter"):
@@ -84,6 +86,7 @@ CHOICES = {
     "encoder_type": ("standard", "skip", "residual"),
     "decoder_type": ("standard", "skip"),
     "dtype": DTYPES,
+    "remat": REMAT,
 }
 
 
@@ -116,7 +119,8 @@ class SongUNet(nnx.Module):
             if stage.kind == "conv":
                 skips.append(x := self.enc[stage.name](x))
             elif stage.kind == "block":
-                skips.append(x := self.enc[stage.name](x, emb, folded(keys, index)))
+                run = remembering(self.config.remat, self.enc[stage.name])
+                skips.append(x := run(x, emb, folded(keys, index)))
             elif stage.kind == "aux_down":
                 aux = downsample(aux, taps)
             elif stage.kind == "aux_skip":
@@ -132,7 +136,8 @@ class SongUNet(nnx.Module):
             if stage.kind == "block":
                 if stage.joins:
                     x = jnp.concatenate([x, skips.pop()], axis=-1)
-                x = self.dec[stage.name](x, emb, folded(keys, -1 - index))
+                run = remembering(self.config.remat, self.dec[stage.name])
+                x = run(x, emb, folded(keys, -1 - index))
             elif stage.kind == "aux_up":
                 images = [upsample(image, self.config.resample_filter) for image in images]
             elif stage.kind == "aux_norm":

@@ -9,7 +9,7 @@ from flax import nnx
 from ssni_jax.core.types import Images, Logits
 from ssni_jax.networks.backbones import STACKS, Backbone, widths
 from ssni_jax.networks.choices import DTYPES, check_choices
-from ssni_jax.networks.layers import Linear
+from ssni_jax.networks.layers import Features, Linear, Maps, pooled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,3 +38,11 @@ class SqueezeNet(nnx.Module):
     def __call__(self, x: Images) -> Logits:
         scores = jax.nn.relu(self.head(self.features(x)[-1]))
         return jnp.mean(scores, (1, 2))
+
+    def penultimate(self, x: Images) -> Features:
+        """The last features, averaged over positions, float32; the head reads them before the average."""
+        return pooled(self.taps(x)[-1])
+
+    def taps(self, x: Images) -> list[Maps]:
+        """The features that LPIPS would compare."""
+        return self.features(x)

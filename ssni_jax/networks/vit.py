@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from ssni_jax.core.types import Images, Keys, Logits
 from ssni_jax.networks.choices import DTYPES, check_choices
-from ssni_jax.networks.layers import LayerNorm, Linear, dropout, folded
+from ssni_jax.networks.layers import Features, LayerNorm, Linear, Maps, dropout, folded
 
 Tokens = Float[Array, "B _n _c"]
 INIT = truncated_normal(0.02)
@@ -72,13 +72,27 @@ class Vit(nnx.Module):
 
     def __call__(self, x: Images, *, train: bool = False, dropout_keys: Keys | None = None) -> Logits:
         """`train` changes nothing, because nothing here learns from the batch; dropout acts where it has keys."""
-        x = dropout(self.tokens(x), self.config.dropout, dropout_keys)
-        for index in range(len(self.blocks)):
-            x = self.blocks[f"block{index}"](x, folded(dropout_keys, index))
-        x = self.norm(x)
+        x = self.norm(self._outputs(x, dropout_keys)[-1])
         if self.head_dist is None:
             return self.head(x[:, 0])
         return (self.head(x[:, 0]) + self.head_dist(x[:, 1])) / 2
+
+    def penultimate(self, x: Images) -> Features:
+        """The class token after the last norm, which the head reads; a distillation token is left out."""
+        return self.norm(self._outputs(x, None)[-1])[:, 0]
+
+    def taps(self, x: Images) -> list[Maps]:
+        """The patches' tokens after every block, each at its place in the image."""
+        side = self.config.resolution // self.config.patch
+        return [out[:, -side * side :].reshape(-1, side, side, out.shape[-1]) for out in self._outputs(x, None)]
+
+    def _outputs(self, x: Images, dropout_keys: Keys | None) -> list[Tokens]:
+        """All tokens after every block."""
+        x, outputs = dropout(self.tokens(x), self.config.dropout, dropout_keys), []
+        for index in range(len(self.blocks)):
+            x = self.blocks[f"block{index}"](x, folded(dropout_keys, index))
+            outputs.append(x)
+        return outputs
 
     def tokens(self, x: Images) -> Tokens:
         """Class token and patches with their positions, float32."""

@@ -13,7 +13,7 @@ from jax.nn.initializers import variance_scaling
 
 from ssni_jax.core.types import Images, Keys, Logits
 from ssni_jax.networks.choices import DTYPES, check_choices
-from ssni_jax.networks.layers import BatchNorm, Conv, Linear, Maps, dropout, folded, pooled
+from ssni_jax.networks.layers import BatchNorm, Conv, Features, Linear, Maps, dropout, folded, pooled
 
 KAIMING = variance_scaling(2.0, "fan_out", "normal")
 ACTIVATIONS = {"relu": jax.nn.relu, "swish": jax.nn.silu}
@@ -64,11 +64,20 @@ class WideResNet(nnx.Module):
 
     def __call__(self, x: Images, *, train: bool = False, dropout_keys: Keys | None = None) -> Logits:
         """`train` normalises by the batch and updates the running statistics of this module in place."""
-        x = self.conv(x)
+        return self.head(self.penultimate(x, train=train, dropout_keys=dropout_keys))
+
+    def penultimate(self, x: Images, *, train: bool = False, dropout_keys: Keys | None = None) -> Features:
+        """The pooled features that the head reads, float32."""
+        last = self.taps(x, train=train, dropout_keys=dropout_keys)[-1]
+        return pooled(ACTIVATIONS[self.config.activation](self.norm(last, train)))
+
+    def taps(self, x: Images, *, train: bool = False, dropout_keys: Keys | None = None) -> list[Maps]:
+        """The output of every block, not yet normalised or rectified."""
+        x, maps = self.conv(x), []
         for index in range(len(self.blocks)):
-            keys = folded(dropout_keys, index)
-            x = self.blocks[f"block{index}"](x, train, keys)
-        return self.head(pooled(ACTIVATIONS[self.config.activation](self.norm(x, train))))
+            x = self.blocks[f"block{index}"](x, train, folded(dropout_keys, index))
+            maps.append(x)
+        return maps
 
 
 def block_shapes(config: WideResNetConfig) -> list[tuple[int, int, int]]:

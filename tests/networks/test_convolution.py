@@ -9,12 +9,14 @@ from ssni_jax.networks.convolution import _convolve, convolve
 
 
 @pytest.mark.parametrize(
-    ("size", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (1, 1, 0), (1, 2, 0), (4, 2, 1), (3, 1, 3)]
+    ("size", "stride", "padding"),
+    [(3, 1, 1), (3, 2, 1), (1, 1, 0), (1, 2, 0), (4, 2, 1), (3, 1, 3), ((1, 5), 1, (0, 2)), ((4, 1), 2, (1, 0))],
 )
 def test_values_and_both_gradients_equal_the_derived_ones(size, stride, padding):
     x = jax.random.normal(jax.random.key(0), (2, 9, 8, 3))
-    kernel = jax.random.normal(jax.random.key(1), (size, size, 3, 5))
-    pads = ((padding, padding),) * 2
+    (height, width), (above, beside) = (np.broadcast_to(each, 2).tolist() for each in (size, padding))
+    kernel = jax.random.normal(jax.random.key(1), (height, width, 3, 5))
+    pads = ((above, above), (beside, beside))
     derived = lambda x, kernel: _convolve(x, kernel, (stride, stride), pads)  # noqa: E731
     ours, pull = jax.vjp(lambda x, kernel: convolve(x, kernel, stride, padding), x, kernel)
     expected, expected_pull = jax.vjp(derived, x, kernel)

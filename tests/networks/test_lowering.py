@@ -9,6 +9,7 @@ from jax import export
 
 from ssni_jax.networks import (
     AdmUNetConfig,
+    InceptionConfig,
     LpipsConfig,
     Network,
     ResNetConfig,
@@ -42,6 +43,7 @@ CLASSIFIERS = {
     "ResNet-152": (ResNetConfig(stages=(3, 8, 36, 3)), 224),
     "WRN-50-2": (ResNetConfig(widen_factor=2), 224),
     "SqueezeNet 1.1": (SqueezeNetConfig(), 224),
+    "Inception v3": (InceptionConfig("torchvision", 1000), 299),
     "ViT-B/16": (VitConfig(), 224),
     "DeiT-S/16": (VitConfig(width=384, n_heads=6, mlp_width=1536), 224),
 }

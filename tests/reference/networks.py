@@ -14,6 +14,7 @@ from ssni_jax.convert.consistency_models import CONSISTENCY_MODELS
 from ssni_jax.convert.edm import EDM
 from ssni_jax.convert.family import Converted, Family, convert
 from ssni_jax.convert.guided_diffusion import GUIDED_DIFFUSION
+from ssni_jax.convert.inception import FID_INCEPTION, TORCHVISION_INCEPTION
 from ssni_jax.convert.jcm import JCM
 from ssni_jax.convert.lpips import LPIPS
 from ssni_jax.convert.robustbench import DM_WIDE_RESNET, STANDARD
@@ -31,6 +32,8 @@ FAMILIES = {
     "jcm": JCM,
     "wrn_standard": STANDARD,
     "wrn_dm": DM_WIDE_RESNET,
+    "torchvision_inception": TORCHVISION_INCEPTION,
+    "fid_inception": FID_INCEPTION,
     "torchvision": RESNET,
     "timm_vit": timm.VIT,
     "timm_deit": timm.DEIT,
@@ -147,6 +150,11 @@ def logits(converted: Converted, io: Mapping[str, Any]) -> Call:
     return (io["x"],), lambda net, x: net(x) if bare else Classifier(net, converted.around)(x)
 
 
+def features(converted: Converted, io: Mapping[str, Any]) -> Call:
+    """What the head of a classifier reads, on normalised images."""
+    return (io["x"],), lambda net, x: net.method("penultimate")(x)
+
+
 def distance(converted: Converted, io: Mapping[str, Any]) -> Call:
     return (io["a"], io["b"]), lambda net, a, b: net(a, b)
 
@@ -158,5 +166,6 @@ OUTPUTS = {
     "model": model,
     "score": score,
     "logits": logits,
+    "features": features,
     "distance": distance,
 }
