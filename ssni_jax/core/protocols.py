@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Labels, Level, Levels, Logits, PredictFn, Tree
 
@@ -149,6 +149,29 @@ class Loss(Protocol):
     def __call__(
         self, model: Tree, keys: Keys, batch: dict[str, Array]
     ) -> tuple[Float[Array, ""], dict[str, Array]]: ...
+
+
+@runtime_checkable
+class Distance(Protocol):
+    """How far two images in [-1, 1] are apart, zero for equal ones."""
+
+    def __call__(self, a: Images, b: Images) -> Level: ...
+
+
+@runtime_checkable
+class StagedLoss(Protocol):
+    """A loss that changes over a run of `n_steps`, or compares the model with a target, an average of its past.
+
+    `at` is the loss of one step; `target_decay` is how much of itself the target keeps in it, or None at every step
+    for a loss whose target is the present model with its gradient stopped.
+    """
+
+    def at(self, step: Int[Array, ""], n_steps: int, target: Tree) -> Loss: ...
+
+    def target_decay(self, step: Int[Array, ""], n_steps: int) -> float | Float[Array, ""] | None: ...
+
+
+Objective = Loss | StagedLoss
 
 
 class Purified(NamedTuple):

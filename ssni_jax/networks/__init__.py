@@ -2,6 +2,8 @@
 
 from ssni_jax.networks.adm_unet import AdmUNet, AdmUNetConfig
 from ssni_jax.networks.classifier import Classifier, Preprocessing
+from ssni_jax.networks.distances import L1, L2, FeatureDistance, Perceptual, PseudoHuber
+from ssni_jax.networks.inception import Inception, InceptionConfig
 from ssni_jax.networks.lpips import Lpips, LpipsConfig
 from ssni_jax.networks.network import Network, abstract, flat, initial_state, make_network, n_params, unflat
 from ssni_jax.networks.precondition import (
@@ -13,6 +15,7 @@ from ssni_jax.networks.precondition import (
     IddpmCoefficients,
     Preconditioned,
     Snapped,
+    SnappedDenoiser,
     VeCoefficients,
     VpCoefficients,
 )
@@ -23,6 +26,8 @@ from ssni_jax.networks.vit import Vit, VitConfig
 from ssni_jax.networks.wide_resnet import WideResNet, WideResNetConfig
 
 __all__ = [
+    "L1",
+    "L2",
     "AdmUNet",
     "AdmUNetConfig",
     "Classifier",
@@ -31,15 +36,21 @@ __all__ = [
     "Conditioned",
     "ConsistencyCoefficients",
     "EdmCoefficients",
+    "FeatureDistance",
     "IddpmCoefficients",
+    "Inception",
+    "InceptionConfig",
     "Lpips",
     "LpipsConfig",
     "Network",
+    "Perceptual",
     "Preconditioned",
     "Preprocessing",
+    "PseudoHuber",
     "ResNet",
     "ResNetConfig",
     "Snapped",
+    "SnappedDenoiser",
     "SongUNet",
     "SongUNetConfig",
     "SqueezeNet",

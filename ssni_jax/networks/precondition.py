@@ -142,9 +142,26 @@ class Snapped:
     rho: float = static(default=7.0)
 
     def __call__(self, sigma: Level) -> Coefficients:
-        ends = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
-        levels = jnp.asarray(np.linspace(*ends, self.n) ** self.rho, jnp.float32)
-        return self.coefficients(levels[jnp.argmin(jnp.abs(sigma[:, None] - levels), axis=1)])
+        return self.coefficients(nearest_level(sigma, self.n, self.sigma_min, self.sigma_max, self.rho))
+
+
+@pytree
+class SnappedDenoiser:
+    """A denoiser that is told the nearest of EDM's 18 noise levels, as `Snapped` tells its coefficients."""
+
+    denoise: Tree
+
+    def __call__(self, x: Images, sigma: Level, **conditions: Any) -> Images:
+        return self.denoise(x, nearest_level(sigma), **conditions)
+
+
+def nearest_level(
+    sigma: Level, n: int = 18, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0
+) -> Level:
+    """The nearest of `n` levels (Karras et al. 2022, eq. 5)."""
+    ends = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    levels = jnp.asarray(np.linspace(*ends, n) ** rho, jnp.float32)
+    return levels[jnp.argmin(jnp.abs(sigma[:, None] - levels), axis=1)]
 
 
 @pytree

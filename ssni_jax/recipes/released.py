@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 from ssni_jax.core.protocols import Denoiser, NoiseLevel, Step
-from ssni_jax.networks import IddpmCoefficients, Preconditioned, Snapped, VpCoefficients
+from ssni_jax.networks import IddpmCoefficients, Preconditioned, SnappedDenoiser, VpCoefficients
 from ssni_jax.purify import Calibration, Constant, Purifier, Round, Rounded, ScoreNorm, SsniLinearOverBatch, SsniSigmoid
 from ssni_jax.recipes.one_step import consistency
 from ssni_jax.recipes.ssni import ssni
@@ -20,12 +20,12 @@ TABLE = DiscreteVP(1e-4, 2e-2, N)
 GNS_CIFAR10 = tuple(tuple(range(t_star)) for t_star in (30, 30, 30, 30, 50, 50, 125, 125))
 
 
-def consistency_released(denoise: Preconditioned, *, sigma: float = 0.25) -> Purifier:
+def consistency_released(denoise: Denoiser, *, sigma: float = 0.25) -> Purifier:
     """Consistency Purification (arXiv:2407.00623, code): the network is told the nearest of 18 noise levels.
 
     For the paper's `sigma` of 0.25, 0.5 and 1 these are 0.585, 1.088 and 1.923, where the noise is 0.5, 1 and 2.
     """
-    return consistency(dataclasses.replace(denoise, coefficients=Snapped(denoise.coefficients)), sigma=sigma)
+    return consistency(SnappedDenoiser(denoise), sigma=sigma)
 
 
 def diffpure_sde_released(denoise: Denoiser, *, t_star: float = 0.1, dt: float = 1e-3, t_end: float = 1e-5) -> Purifier:

@@ -2,31 +2,67 @@
 
 from ssni_jax.training.augment import Augment, Mirror, Shift
 from ssni_jax.training.checkpoint import Checkpoints
+from ssni_jax.training.consistency import (
+    AlongOde,
+    Average,
+    ConsistencyFineTuning,
+    ConsistencyLoss,
+    Present,
+    SameNoise,
+    WidenedAverage,
+    consistency_distillation,
+    consistency_training,
+    easy_consistency_tuning,
+    improved_consistency_training,
+)
 from ssni_jax.training.hooks import LeaveOnSignal, MetricsFile, Save, StopOnNan, usual_hooks
 from ssni_jax.training.loop import Hook, train
 from ssni_jax.training.losses import CrossEntropy, DenoisingLoss
-from ssni_jax.training.optimizer import Adam
+from ssni_jax.training.optimizer import Adam, Optimizer, RAdam
+from ssni_jax.training.pairs import Doubling, Levels, Neighbours, Ratios, SquareRoot
 from ssni_jax.training.progress import Progress
+from ssni_jax.training.start import begun_with
 from ssni_jax.training.state import TrainState, averaged, init_state, make_state
-from ssni_jax.training.step import compile_step, make_train_step
+from ssni_jax.training.step import TrainStep, compile_step, has_target, make_train_step
 
 __all__ = [
     "Adam",
+    "AlongOde",
     "Augment",
+    "Average",
     "Checkpoints",
+    "ConsistencyFineTuning",
+    "ConsistencyLoss",
     "CrossEntropy",
     "DenoisingLoss",
+    "Doubling",
     "Hook",
     "LeaveOnSignal",
+    "Levels",
     "MetricsFile",
     "Mirror",
+    "Neighbours",
+    "Optimizer",
+    "Present",
     "Progress",
+    "RAdam",
+    "Ratios",
+    "SameNoise",
     "Save",
     "Shift",
+    "SquareRoot",
     "StopOnNan",
     "TrainState",
+    "TrainStep",
+    "WidenedAverage",
     "averaged",
+    "begun_with",
     "compile_step",
+    "consistency_distillation",
+    "consistency_training",
+    "easy_consistency_tuning",
+    "has_target",
+    "improved_consistency_training",
     "init_state",
     "make_state",
     "make_train_step",

@@ -16,6 +16,8 @@ from ssni_jax.training.progress import Progress
 from ssni_jax.training.state import TrainState
 from ssni_jax.training.step import Metrics
 
+SAME = "the same command"
+
 
 def usual_hooks(
     checkpoints: Checkpoints,
@@ -25,32 +27,44 @@ def usual_hooks(
     batch_size: int,
     every: int = 100,
     save_every: int = 1000,
+    command: str = SAME,
 ) -> tuple[Hook, ...]:
     """Stop on NaN, save, leave on a signal, write metrics.jsonl beside the checkpoints and show progress.
 
     In this order a file never holds what a check would have refused.
     """
-    save = Save(checkpoints, batches, save_every, n_steps)
+    save = Save(checkpoints, batches, save_every, n_steps, command)
     metrics = MetricsFile(checkpoints.directory / "metrics.jsonl", every)
-    return StopOnNan(every), save, LeaveOnSignal(save), metrics, Progress(n_steps, batch_size, every)
+    return StopOnNan(every, command), save, LeaveOnSignal(save), metrics, Progress(n_steps, batch_size, every)
 
 
 class StopOnNan:
     """Ends the run in one sentence when the loss or the gradient is no longer finite."""
 
-    def __init__(self, every: int = 100):
-        self.every = every
+    def __init__(self, every: int = 100, command: str = SAME):
+        self.every, self.command = every, command
 
     def __call__(self, n: int, state: TrainState, metrics: Metrics) -> None:
         if n % self.every == 0:
-            check_finite(n, metrics)
+            check_finite(n, metrics, self.command)
 
 
 class Save:
-    """Saves every `every` steps and after the last one, never a state whose loss or gradient is not finite."""
+    """Saves every `every` steps and after the last one, never a state whose loss or gradient is not finite.
 
-    def __init__(self, checkpoints: Checkpoints, batches: Resumable | None = None, every: int = 1000, last: int = 0):
+    `command` is what resumes the run.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        batches: Resumable | None = None,
+        every: int = 1000,
+        last: int = 0,
+        command: str = SAME,
+    ):
         self.checkpoints, self.batches, self.every, self.last = checkpoints, batches, every, last
+        self.command = command
 
     def __enter__(self) -> "Save":
         return self
@@ -64,7 +78,7 @@ class Save:
 
     def now(self, n: int, state: TrainState, metrics: Metrics) -> None:
         """Begins a save."""
-        check_finite(n, metrics)
+        check_finite(n, metrics, self.command)
         self.checkpoints.save(n, state, self.batches)
 
 
@@ -91,7 +105,7 @@ class LeaveOnSignal:
             self.save.now(n, state, metrics)
             self.save.checkpoints.wait()
             if jax.process_index() == 0:
-                print(f"Stopped and saved after step {n}; resume with the same command.", flush=True)
+                print(f"Stopped and saved after step {n}; resume with: {self.save.command}", flush=True)
             raise SystemExit(0)
 
     def _ask(self, number: int, frame: object) -> None:
@@ -129,11 +143,12 @@ def keep_lines_before(path: Path, step: int) -> None:
     os.replace(beside, path)
 
 
-def check_finite(n: int, metrics: Metrics) -> None:
+def check_finite(n: int, metrics: Metrics, command: str = SAME) -> None:
     """A ValueError when a metric of step n is NaN or infinite; waits for the device."""
     for name, value in metrics.items():
         if not math.isfinite(float(value)):
             raise ValueError(
-                f"{name} is {float(value)} at step {n}: training has diverged; the last checkpoint before it is kept,"
-                " so restart from there with a lower learning rate or a smaller clip."
+                f"{name} is {float(value)} at step {n}: training has diverged; the last checkpoint before it is kept."
+                " Begin again in a fresh --workdir with a lower learning rate or a smaller clip, or, if the cause lay"
+                f" outside of the run, resume with: {command}"
             )

@@ -13,6 +13,7 @@ from ssni_jax.networks import Classifier, Preconditioned, Preprocessing
 from ssni_jax.training.augment import Augment, augmented
 
 AUGMENT, LEVEL, NOISE, DROPOUT = range(4)
+LossValue = tuple[Float[Array, ""], dict[str, Array]]
 
 
 @pytree
@@ -29,12 +30,14 @@ class DenoisingLoss:
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     augment: tuple[Augment, ...] = static(default=())
+    n_classes: int = static(default=0)
 
-    def __call__(self, model: Tree, keys: Keys, batch: dict[str, Array]) -> tuple[Float[Array, ""], dict[str, Array]]:
+    def __call__(self, model: Tree, keys: Keys, batch: dict[str, Array]) -> LossValue:
         x0 = to_diffusion_range(augmented(self.augment, fold(keys, AUGMENT), batch["image"]))
         sigma = self.levels(fold(keys, LEVEL))
         x = x0 + over(sigma, x0) * normal_like(fold(keys, NOISE), x0)
-        denoised = Preconditioned(model, self.coefficients)(x, sigma, dropout_keys=fold(keys, DROPOUT))
+        conditions = {**classes(self.n_classes, batch), "dropout_keys": fold(keys, DROPOUT)}
+        denoised = Preconditioned(model, self.coefficients)(x, sigma, **conditions)
         weight = 1 / jnp.square(self.coefficients(sigma).out)
         return jnp.mean(over(weight, x0) * jnp.square(denoised - x0)), {}
 
@@ -53,10 +56,15 @@ class CrossEntropy:
     label_smoothing: float = 0.0
     augment: tuple[Augment, ...] = static(default=())
 
-    def __call__(self, model: Tree, keys: Keys, batch: dict[str, Array]) -> tuple[Float[Array, ""], dict[str, Array]]:
+    def __call__(self, model: Tree, keys: Keys, batch: dict[str, Array]) -> LossValue:
         x, y = augmented(self.augment, fold(keys, AUGMENT), batch["image"]), batch["label"]
         x = x + self.noise * normal_like(fold(keys, NOISE), x)
         logits = Classifier(model, self.preprocessing)(x, train=True, dropout_keys=fold(keys, DROPOUT))
         target = optax.smooth_labels(jax.nn.one_hot(y, logits.shape[-1]), self.label_smoothing)
         accuracy = jnp.mean(jnp.argmax(logits, -1) == y)
         return jnp.mean(optax.softmax_cross_entropy(logits, target)), {"accuracy": accuracy}
+
+
+def classes(n: int, batch: dict[str, Array]) -> dict[str, Array]:
+    """What a network of `n` classes is told beside the noise level; nothing for n = 0."""
+    return {"class_labels": jax.nn.one_hot(batch["label"], n)} if n else {}

@@ -1,6 +1,7 @@
-"""The optimiser as a value, so that it reads from a config and prints into a record."""
+"""Optimisers as values, so that they read from a config and print into a record."""
 
 import dataclasses
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +10,19 @@ import optax
 from ssni_jax.core.types import Tree
 
 
+@runtime_checkable
+class Optimizer(Protocol):
+    """What turns gradients into updates, in a run of known length."""
+
+    def transform(self, n_steps: int) -> optax.GradientTransformation: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Adam:
     """Adam (Kingma & Ba 2015; decoupled weight decay, Loshchilov & Hutter 2019) with warm-up, cosine decay, clipping.
 
-    `warmup` counts steps, `decay_to` is the last learning rate as a share of the first, `weight_decay` spares vectors
-    (biases, norms), and `clip` bounds the global gradient norm, 0 for no bound.
+    `warmup` counts steps, `decay_to` is the last learning rate as a share of the first (1 keeps it constant),
+    `weight_decay` spares vectors (biases, norms), and `clip` bounds the global gradient norm, 0 for no bound.
     """
 
     learning_rate: float = 1e-3
@@ -22,28 +30,75 @@ class Adam:
     decay_to: float = 1.0
     weight_decay: float = 0.0
     clip: float = 1.0
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
 
     def __post_init__(self):
-        if self.learning_rate <= 0 or self.warmup < 0 or self.weight_decay < 0 or self.clip < 0:
-            raise ValueError(f"{self} needs learning_rate > 0 and warmup, weight_decay and clip >= 0.")
-        if not 0 <= self.decay_to <= 1:
-            raise ValueError(f"decay_to={self.decay_to} is a share of the learning rate; choose it between 0 and 1.")
+        _check(self)
 
     def rate(self, n_steps: int) -> optax.Schedule:
         """Learning rate at each step of a run of `n_steps`."""
-        cosine = optax.cosine_decay_schedule(self.learning_rate, max(1, n_steps - self.warmup), self.decay_to)
-        rise = optax.linear_schedule(self.learning_rate / (self.warmup + 1), self.learning_rate, self.warmup)
-        return optax.join_schedules([rise, cosine], [self.warmup]) if self.warmup else cosine
+        return _rate(self, n_steps)
 
     def transform(self, n_steps: int) -> optax.GradientTransformation:
         """The optax transformation for a run of `n_steps`."""
-        decay = optax.add_decayed_weights(self.weight_decay, mask=_matrices)
-        return optax.chain(
-            optax.clip_by_global_norm(self.clip) if self.clip else optax.identity(),
-            optax.scale_by_adam(),
-            decay if self.weight_decay else optax.identity(),
-            optax.scale_by_learning_rate(self.rate(n_steps)),
-        )
+        return _around(self, optax.scale_by_adam(self.b1, self.b2, self.eps), n_steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class RAdam:
+    """Rectified Adam (Liu et al. 2020, arXiv:1908.03265, algorithm 2), which needs no warm-up; fields as of `Adam`.
+
+    Rectified from rho >= 5 on, as in the authors' code; before that it is momentum alone. The defaults are those of
+    consistency models on CIFAR-10 (Song et al. 2023, arXiv:2303.01469): a constant rate, no weight decay, no clipping.
+    """
+
+    learning_rate: float = 4e-4
+    warmup: int = 0
+    decay_to: float = 1.0
+    weight_decay: float = 0.0
+    clip: float = 0.0
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+
+    def __post_init__(self):
+        _check(self)
+
+    def rate(self, n_steps: int) -> optax.Schedule:
+        """Learning rate at each step of a run of `n_steps`."""
+        return _rate(self, n_steps)
+
+    def transform(self, n_steps: int) -> optax.GradientTransformation:
+        """The optax transformation for a run of `n_steps`."""
+        return _around(self, optax.scale_by_radam(self.b1, self.b2, self.eps), n_steps)
+
+
+def _around(value: Adam | RAdam, scale: optax.GradientTransformation, n_steps: int) -> optax.GradientTransformation:
+    """Clipping, then `scale`, then decoupled weight decay, all times the learning rate."""
+    decay = optax.add_decayed_weights(value.weight_decay, mask=_matrices)
+    return optax.chain(
+        optax.clip_by_global_norm(value.clip) if value.clip else optax.identity(),
+        scale,
+        decay if value.weight_decay else optax.identity(),
+        optax.scale_by_learning_rate(_rate(value, n_steps)),
+    )
+
+
+def _rate(value: Adam | RAdam, n_steps: int) -> optax.Schedule:
+    cosine = optax.cosine_decay_schedule(value.learning_rate, max(1, n_steps - value.warmup), value.decay_to)
+    rise = optax.linear_schedule(value.learning_rate / (value.warmup + 1), value.learning_rate, value.warmup)
+    return optax.join_schedules([rise, cosine], [value.warmup]) if value.warmup else cosine
+
+
+def _check(value: Adam | RAdam) -> None:
+    if value.learning_rate <= 0 or value.warmup < 0 or value.weight_decay < 0 or value.clip < 0:
+        raise ValueError(f"{value} needs learning_rate > 0 and warmup, weight_decay and clip >= 0.")
+    if not 0 <= value.decay_to <= 1:
+        raise ValueError(f"decay_to={value.decay_to} is a share of the learning rate; choose it between 0 and 1.")
+    if not (0 <= value.b1 < 1 and 0 <= value.b2 < 1 and value.eps > 0):
+        raise ValueError(f"b1={value.b1} and b2={value.b2} lie in [0, 1), and eps={value.eps} above 0.")
 
 
 def _matrices(params: Tree) -> Tree:

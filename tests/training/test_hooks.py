@@ -55,13 +55,13 @@ def test_the_last_step_is_always_saved(tmp_path):
 def test_a_signal_saves_and_leaves_with_code_zero(tmp_path, capsys, number):
     before = signal.getsignal(number)
     with Checkpoints(tmp_path) as checkpoints:
-        with pytest.raises(SystemExit) as leaving, LeaveOnSignal(Save(checkpoints)) as leave:
+        with pytest.raises(SystemExit) as leaving, LeaveOnSignal(Save(checkpoints, command="ssni train x")) as leave:
             leave(6, STATE, metrics())
             os.kill(os.getpid(), number)
             leave(7, STATE, metrics())
         assert leaving.value.code == 0
         assert checkpoints.latest == 7
-    assert "resume with the same command" in capsys.readouterr().out
+    assert "resume with: ssni train x" in capsys.readouterr().out
     assert signal.getsignal(number) is before
 
 

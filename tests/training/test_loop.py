@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from ssni_jax.data import Digits, training_batches
-from ssni_jax.training import Checkpoints, CrossEntropy, Save, Shift, compile_step, make_state, make_train_step, train
+from ssni_jax.training import (
+    Checkpoints,
+    CrossEntropy,
+    Save,
+    Shift,
+    compile_step,
+    make_state,
+    make_train_step,
+    train,
+    usual_hooks,
+)
 
 
 @pytest.fixture
@@ -65,3 +75,19 @@ def test_every_hook_is_called_after_every_step_and_entered_once(begin):
     state, step, batches = begin()
     train(state, step, batches, n_steps=2, hooks=[recorder])
     assert recorder.calls == ["in", (1, 1), (2, 2), "out"]
+
+
+def test_nothing_waits_for_the_device_between_two_reads(begin, tmp_path):
+    """On the CPU a transfer guard sees no transfer, so metrics of other steps than the first and last are deleted."""
+    state, step, batches = begin()
+    numbers = iter(range(1, 5))
+
+    def watched(state, batch):
+        state, metrics = step(state, batch)
+        if next(numbers) in (2, 3):
+            jax.tree.map(lambda metric: metric.delete(), metrics)
+        return state, metrics
+
+    with Checkpoints(tmp_path) as checkpoints:
+        hooks = usual_hooks(checkpoints, batches, n_steps=4, batch_size=500, every=4, save_every=4)
+        train(state, watched, batches, n_steps=4, hooks=hooks)

@@ -9,7 +9,7 @@ from flax import nnx
 from ssni_jax.dist import global_rows, make_mesh, rows, sharded_over_data
 from ssni_jax.networks import EdmCoefficients
 from ssni_jax.training import CrossEntropy, DenoisingLoss, compile_step, make_state, make_train_step
-from ssni_jax.training.step import moved_average, row_keys
+from ssni_jax.training.step import moved_average, row_keys, warmed
 
 
 class Slope(nnx.Module):
@@ -52,7 +52,9 @@ def test_a_batch_that_does_not_divide_into_micro_batches_is_refused(classifier, 
 @pytest.mark.parametrize("n_accumulate", [1, 2])
 def test_batch_statistics_move_with_the_step(classifier, tx, keys, batch, n_accumulate):
     graphdef, state = make_state(classifier(), tx)
-    after, _ = jax.jit(make_train_step(CrossEntropy(), graphdef, tx, 0.9, n_accumulate))(state, keys, batch)
+    after, _ = jax.jit(make_train_step(CrossEntropy(), graphdef, tx, 0.9, n_accumulate=n_accumulate))(
+        state, keys, batch
+    )
     assert float(jnp.abs(after.rest["norm"]["mean"][...]).max()) > 0
     assert float(jnp.abs(state.rest["norm"]["mean"][...]).max()) == 0
 
@@ -75,7 +77,7 @@ def test_a_step_over_eight_devices_equals_a_step_on_one(classifier, batch, min_s
 def test_the_average_warms_up_to_its_decay():
     ema, params = {"w": jnp.array([0.0])}, {"w": jnp.array([1.0])}
     for step, rate in [(0, 0.1), (10, 11 / 20), (10**6, 0.99)]:
-        moved = moved_average(ema, params, jnp.array(step), 0.99)
+        moved = moved_average(ema, params, warmed(0.99, jnp.array(step)))
         np.testing.assert_allclose(moved["w"], [1 - rate], rtol=1e-5)
 
 
@@ -88,8 +90,8 @@ def test_keys_differ_between_steps_and_rows_and_not_with_the_batch_size():
 
 def test_a_run_traces_its_step_once(denoiser, tx, batch):
     graphdef, state = make_state(denoiser(), tx)
-    step = chex.assert_max_traces(make_train_step(DenoisingLoss(EdmCoefficients()), graphdef, tx, 0.9), n=1)
-    run = compile_step(step, jax.random.key(0))
+    loss = jax.tree_util.Partial(chex.assert_max_traces(DenoisingLoss(EdmCoefficients()).__call__, n=1))
+    run = compile_step(make_train_step(loss, graphdef, tx, 0.9), jax.random.key(0))
     for _ in range(3):
         state, _ = run(state, batch)
     assert int(state.step) == 3
