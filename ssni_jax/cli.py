@@ -10,7 +10,9 @@ import tyro
 
 from ssni_jax.commands.bench import Bench
 from ssni_jax.commands.calibrate import Calibrate
+from ssni_jax.commands.certify import Certify
 from ssni_jax.commands.check_gradient import CheckGradient
+from ssni_jax.commands.compare import Compare
 from ssni_jax.commands.convert import Convert
 from ssni_jax.commands.demo import Demo
 from ssni_jax.commands.evaluate import Evaluate
@@ -24,6 +26,8 @@ COMMANDS = {
     "purify": PurifyImages,
     "calibrate": Calibrate,
     "evaluate": Evaluate,
+    "certify": Certify,
+    "compare": Compare,
     "check-gradient": CheckGradient,
     "bench": Bench,
     "train": Train,
@@ -33,8 +37,8 @@ COMMANDS = {
 }
 DESCRIPTION = """Diffusion-based adversarial purification with sample-specific noise.
 
-Start with `ssni demo`. `ssni COMMAND --help` explains a command; `ssni evaluate CONFIG --fields` and
-`ssni train CONFIG --fields` list everything a config file sets and a flag can override.
+Start with `ssni demo`. `ssni COMMAND --help` explains a command; `ssni evaluate CONFIG --fields`,
+and likewise for certify and train, lists everything a config file sets and a flag can override.
 SSNI_TRACEBACK=1 shows where an error came from."""
 
 

@@ -11,6 +11,7 @@ from ssni_jax.schedules import DiscreteVP
 from ssni_jax.zoo import Pretrained
 
 SCORE, CLASSIFIER = Pretrained("digits-score"), Pretrained("digits-classifier")
+CONSISTENCY = Pretrained("digits-consistency-finetuned")
 T_STAR, BIAS, TAU = 0.1, 0.005, 20.0
 GUIDE = Chain((ClippedEstimate(), TowardsInput(strength=Annealed(12.0, 0.15))))
 
@@ -55,6 +56,11 @@ def digits_pf_ode() -> Defense:
     return Defense(recipes.pf_ode(SCORE, sigma=0.17), CLASSIFIER)
 
 
+def digits_consistency() -> Defense:
+    """Consistency Purification in one call, from the noise that smoothing with 0.17 would add."""
+    return Defense(recipes.consistency(CONSISTENCY, sigma=0.17), CLASSIFIER)
+
+
 def _base() -> Purifier:
     return recipes.diffpure_ddpm(SCORE, t_star=T_STAR)
 
@@ -68,6 +74,7 @@ PRESETS: dict[str, Callable[[], Defense]] = {
     "digits-gns": digits_gns,
     "digits-one-step": digits_one_step,
     "digits-pf-ode": digits_pf_ode,
+    "digits-consistency": digits_consistency,
 }
 
 SIGMAS = {0.25: 7, 0.5: 8, 1.0: 9}  # smoothing noise, and steps of the ODE below it

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -154,9 +155,18 @@ def test_a_config_that_is_none_is_named(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_is_short_builds_and_lists_its_fields(config, capsys):
+def test_every_config_is_short_builds_and_lists_its_fields(config, capsys, tmp_path, monkeypatch):
+    pixels = {"images": np.zeros((20, 32, 32, 3), np.uint8), "labels": np.arange(20) % 10}
+    for name in ("train_0", "test"):
+        (tmp_path / "data" / "cifar10").mkdir(parents=True, exist_ok=True)
+        np.savez(tmp_path / "data" / "cifar10" / f"cifar10_{name}.npz", **pixels)
+    for part in ("train", "val"):
+        (tmp_path / "data" / "imagenet64" / part / "0").mkdir(parents=True)
+        write_image(tmp_path / "data" / "imagenet64" / part / "0" / "0.png", np.zeros((64, 64, 3)))
+    monkeypatch.chdir(tmp_path)  # where the data lie that configs name
     assert len(config.read_text().splitlines()) <= 40
-    command = "train" if config.stem.startswith("train") else "evaluate"
+    kinds = {"import Training": "train", "import Certification": "certify", "import Evaluation": "evaluate"}
+    command = next(command for kind, command in kinds.items() if kind in config.read_text())
     with pytest.raises(SystemExit) as stop:
         main([command, str(config), "--fields"])
     assert stop.value.code == 0
@@ -199,10 +209,38 @@ def test_training_exports_a_network_that_calibrates_and_purifies(tmp_path, folde
     assert {"mean", "low", "high", "seed", "network", "data"} <= calibration.keys()
 
 
+def test_methods_are_certified_side_by_side_and_resume(tmp_path, capsys):
+    config = tmp_path / "two.py"
+    text = (ROOT / "configs" / "certify_digits.py").read_text()
+    config.write_text(
+        text + "\nexperiments = tuple(e for e in experiments if e.name in ('Plain classifier', 'One-step EDM'))\n"
+    )
+    tiny = ["--n-images", "2", "--n-selection", "4", "--n-estimation", "12", "--sigmas", "0.5", "--batch-size", "32"]
+    command = ["certify", str(config), "--workdir", str(tmp_path / "w"), *tiny]
+    main(command)
+    shown = capsys.readouterr().out
+    assert "Plain classifier: 2 of 2 images at sigma 0.5" in shown and "One-step EDM: 2 of 2 images" in shown
+    assert sorted(path.name for path in (tmp_path / "w").iterdir()) == ["one-step-edm", "plain-classifier"]
+    before = (tmp_path / "w" / "one-step-edm" / "records-0.jsonl").read_bytes()
+    main(command)
+    assert (tmp_path / "w" / "one-step-edm" / "records-0.jsonl").read_bytes() == before
+    assert "n_estimation = 12, not 13" in refused(capsys, *command, "--n-estimation", "13")
+    main([*command, "--only", "One-step EDM"])
+    assert "no method 'EDM': choose one of Plain classifier" in refused(capsys, *command, "--only", "EDM")
+
+
+def test_draws_that_cannot_certify_are_named_with_the_number_that_could(tmp_path, capsys):
+    command = ["certify", ROOT / "configs" / "certify_digits.py", "--workdir", tmp_path / "w", "--n-estimation", "9"]
+    assert "the smallest number that could is 10" in refused(capsys, *command)
+    assert not (tmp_path / "w").exists()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("script", ["ragged.py", "gradient.py"])
+@pytest.mark.parametrize("script", ["ragged.py", "gradient.py", "certify.py", "train.py"])
 def test_a_benchmark_prints_one_json_line(script):
     small = {"ragged.py": ["--images", "16", "--slots", "4"], "gradient.py": ["--steps", "4", "--images", "4"]}
+    small["certify.py"] = ["--images", "2", "--n-estimation", "100"]
+    small["train.py"] = ["--steps", "2", "--batch-size", "8"]
     command = [sys.executable, str(ROOT / "benchmarks" / script), *small[script]]
     out = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert len(out.splitlines()) == 1
@@ -222,6 +260,43 @@ def test_two_processes_evaluate_what_one_does(tmp_path):
     for mine, theirs in zip(one, two, strict=True):
         assert mine["clean_t"] == pytest.approx(theirs["clean_t"], abs=1.1e-3)
         assert mine["clean_prediction"] == theirs["clean_prediction"]
+
+
+CERTIFIED = ["--n-images", "6", "--n-selection", "8", "--n-estimation", "96", "--sigmas", "0.5", "--batch-size", "64"]
+CERTIFIED += ["--n-together", "2"]
+
+
+def certified(workdir):
+    """The votes of the one-step row."""
+    records = merge_records(workdir / "one-step-edm", ("id", "sigma"))
+    return [(record["id"], record["selection"], record["estimation"], record["radius"]) for record in records]
+
+
+@pytest.mark.slow
+def test_a_certification_killed_by_the_system_or_run_by_two_processes_ends_as_one_left_alone(tmp_path):
+    config = tmp_path / "two.py"
+    text = (ROOT / "configs" / "certify_digits.py").read_text()
+    config.write_text(
+        text + "\nexperiments = tuple(e for e in experiments if e.name in ('Plain classifier', 'One-step EDM'))\n"
+    )
+    alone = [sys.executable, "-c", "from ssni_jax.cli import main; main()"]
+    two = [sys.executable, str(ROOT / "launch" / "local_multiprocess.py"), "--timeout", "300", "--"]
+
+    def command(start, name):
+        return [*start, "certify", str(config), "--workdir", str(tmp_path / name), *CERTIFIED]
+
+    killed = subprocess.Popen(command(alone, "killed"), cwd=ROOT)
+    records = tmp_path / "killed" / "one-step-edm" / "records-0.jsonl"
+    while not (records.exists() and records.read_bytes().count(b"\n")):
+        assert killed.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    assert 0 < len(certified(tmp_path / "killed")) < 6
+    for start, name in ((alone, "killed"), (alone, "alone"), (two, "two")):
+        subprocess.run(command(start, name), check=True, cwd=ROOT)
+    assert len(certified(tmp_path / "alone")) == 6
+    assert certified(tmp_path / "killed") == certified(tmp_path / "alone") == certified(tmp_path / "two")
 
 
 def test_check_gradient_ends_with_exit_code_one_when_a_gradient_is_wrong(monkeypatch, capsys):

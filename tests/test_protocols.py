@@ -11,6 +11,7 @@ import pytest
 from ssni_jax.attacks import L2, CrossEntropy, Eot, HeldEot, Linf, Margin, Pgd, Sign, Unit
 from ssni_jax.attacks.gradients import Gradient, RowLoss
 from ssni_jax.attacks.threats import Direction, Threat
+from ssni_jax.certify import AlphaSpending, FixedDraws, Stopping
 from ssni_jax.core import protocols
 from ssni_jax.core.protocols import (
     Adaptive,
@@ -18,6 +19,7 @@ from ssni_jax.core.protocols import (
     Classifier,
     Denoiser,
     Deviation,
+    Distance,
     Grid,
     Guide,
     Loss,
@@ -27,6 +29,7 @@ from ssni_jax.core.protocols import (
     Predict,
     Purify,
     Reference,
+    StagedLoss,
     Step,
 )
 from ssni_jax.networks import (
@@ -38,11 +41,13 @@ from ssni_jax.networks import (
     Preconditioned,
     ResNet,
     Snapped,
+    SnappedDenoiser,
     SqueezeNet,
     VeCoefficients,
     Vit,
     VpCoefficients,
     WideResNet,
+    distances,
 )
 from ssni_jax.networks.classifier import Classifier as PreprocessedClassifier
 from ssni_jax.networks.precondition import CoefficientFunction
@@ -124,9 +129,30 @@ from ssni_jax.solvers import (
     VpEulerMaruyama,
 )
 from ssni_jax.solvers.variance import Variance
+from ssni_jax.training import (
+    Adam,
+    AlongOde,
+    Average,
+    ConsistencyFineTuning,
+    ConsistencyLoss,
+    DenoisingLoss,
+    Doubling,
+    Levels,
+    Mirror,
+    Neighbours,
+    Optimizer,
+    Present,
+    RAdam,
+    Ratios,
+    SameNoise,
+    Shift,
+    SquareRoot,
+    WidenedAverage,
+)
 from ssni_jax.training import CrossEntropy as TrainingCrossEntropy
-from ssni_jax.training import DenoisingLoss, Mirror, Shift
 from ssni_jax.training.augment import Augment
+from ssni_jax.training.consistency import Move, Target
+from ssni_jax.training.pairs import Curriculum, Pairs
 from tests.kit import Bright, Gaussian, NeedsNoise, ShowsSigma, recipes, two_modes
 
 ROOT = Path(__file__).parent.parent / "ssni_jax"
@@ -135,7 +161,7 @@ VALUES = {
     Denoiser: (
         *(Gaussian(), two_modes(), ShowsSigma(), NeedsNoise()),
         *(Preconditioned(Gaussian(), EdmCoefficients()), Conditioned(Gaussian(), 0, 2)),
-        Clipped(Gaussian()),
+        *(Clipped(Gaussian()), SnappedDenoiser(Gaussian())),
     ),
     NoiseSchedule: (VP(), VE(), DiscreteVP(), CosineVP(), Respaced(100), Clock()),
     Deviation: (NoDeviation(), ScoreNorm(Gaussian(), VP()), SingleScoreNorm(Gaussian(), VP()), Held(jnp.zeros(3))),
@@ -184,8 +210,19 @@ VALUES = {
         *(EdmCoefficients(), ConsistencyCoefficients(), VeCoefficients(), Snapped(EdmCoefficients())),
         *(VpCoefficients(VP()), IddpmCoefficients(DiscreteVP())),
     ),
-    Loss: (DenoisingLoss(EdmCoefficients()), TrainingCrossEntropy()),
+    Loss: (DenoisingLoss(EdmCoefficients()), TrainingCrossEntropy(), ConsistencyFineTuning()),
+    StagedLoss: (ConsistencyLoss(),),
+    Pairs: (Neighbours(), Ratios()),
+    Curriculum: (Levels(), SquareRoot(), Doubling()),
+    Move: (AlongOde(Gaussian()), SameNoise()),
+    Target: (Present(), Average(), WidenedAverage()),
+    Distance: (
+        *(distances.L1(), distances.L2(), distances.PseudoHuber()),
+        *(distances.Perceptual(Gaussian()), distances.FeatureDistance(Gaussian())),
+    ),
+    Stopping: (FixedDraws(), AlphaSpending(0.5)),
     Augment: (Shift(1), Mirror()),
+    Optimizer: (Adam(), RAdam()),
 }
 PAIRS = [(protocol, value) for protocol, values in VALUES.items() for value in values]
 

@@ -8,6 +8,7 @@ from scipy.special import bdtr, betaincinv, ndtri
 
 Counts = Int[np.ndarray, "B K"]
 Votes = Int[np.ndarray, " B"]
+Looks = Int[np.ndarray, "B L"]
 Numbers = Float[np.ndarray, " B"] | float
 ABSTAIN = -1
 
@@ -26,8 +27,17 @@ def certify(selection: Counts, estimation: Counts, *, sigma: Numbers, alpha: Num
     probability `alpha` at most.
     """
     chosen = np.argmax(selection, axis=1)
-    votes = np.take_along_axis(estimation, chosen[:, None], axis=1)[:, 0]
-    bound = lower_bound(votes, estimation.sum(axis=1), alpha)
+    votes = np.take_along_axis(estimation, chosen[:, None], axis=1)
+    return certify_looks(chosen, votes, estimation.sum(axis=1, keepdims=True), sigma=sigma, alpha=alpha)
+
+
+def certify_looks(chosen: Votes, votes: Looks, n: Looks, *, sigma: Numbers, alpha: Numbers = 0.001) -> Certificate:
+    """CERTIFY where the estimation was looked at L times: by the largest of L bounds, each at confidence 1 - alpha / L.
+
+    `votes` for the chosen class of `n` draws up to each look; a look that was not taken has 0 of 0.
+    """
+    share = alpha / votes.shape[1]
+    bound = np.max([lower_bound(v, m, share) for v, m in zip(votes.T, n.T, strict=True)], axis=0)
     # ndtri answers -inf to a bound of zero, which the choice below leaves out.
     radius = np.where(bound > 0.5, sigma * ndtri(bound), 0.0)
     return Certificate(np.where(bound < 0.5, ABSTAIN, chosen), radius)

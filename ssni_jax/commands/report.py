@@ -13,11 +13,11 @@ from ssni_jax.runs.status import status
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """How far the evaluations of a directory are, with the accuracies so far and how to resume."""
+    """How far the runs of a directory are, with the numbers so far and how to resume."""
 
     takes_overrides: ClassVar[bool] = False
     workdir: tyro.conf.Positional[Path]
-    """The --workdir of an `ssni evaluate`, or a directory of several."""
+    """The --workdir of an `ssni evaluate`, `certify` or `train`, or a directory of several."""
 
     def run(self, overrides: Sequence[str]) -> None:
         """Prints a few lines a run."""
@@ -26,12 +26,12 @@ class Status:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """One self-contained HTML page of the evaluations of a directory."""
+    """One self-contained HTML page of the evaluations, certifications and trainings of a directory."""
 
     takes_overrides: ClassVar[bool] = False
     workdir: tyro.conf.Positional[Path]
-    """The --workdir of an `ssni evaluate`, or a directory of several to compare."""
+    """The --workdir of an `ssni evaluate`, `certify` or `train`, or a directory of several to compare."""
 
     def run(self, overrides: Sequence[str]) -> None:
-        """Writes report.html into the directory."""
+        """Writes report.html into the directory, and beside it the numbers, tables and the Pareto plot."""
         print(f"Wrote {write_report(self.workdir)}")

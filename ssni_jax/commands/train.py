@@ -1,6 +1,7 @@
 """`ssni train`."""
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -8,8 +9,10 @@ from typing import ClassVar
 import tyro
 
 from ssni_jax.commands.config import overridden, read_experiment
+from ssni_jax.dist import make_mesh, whole
 from ssni_jax.runs.experiment import Training
 from ssni_jax.runs.training import run_training
+from ssni_jax.zoo import resolve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,5 +31,7 @@ class Train:
     def run(self, overrides: Sequence[str]) -> None:
         """Trains, then says where the network is."""
         experiment = overridden(read_experiment(self.config, Training), overrides, f"ssni train {self.config}")
-        path = run_training(experiment, self.workdir)
+        loss, start = resolve((experiment.loss, experiment.start), whole(make_mesh()))
+        command = shlex.join(["ssni", "train", str(self.config), "--workdir", str(self.workdir), *overrides])
+        path = run_training(experiment, loss, start, self.workdir, command)
         print(f"Wrote {path}.safetensors and {path}.json; use it in a config as Pretrained({str(path)!r}).")

@@ -20,6 +20,7 @@ from ssni_jax.recipes.released import (
     ssni_l_released,
     ssni_n_released,
 )
+from ssni_jax.recipes.smoothing import denoised
 from ssni_jax.recipes.ssni import ssni, ssni_l, ssni_n
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "consistency_released",
     "ddpm_released",
     "dds",
+    "denoised",
     "densepure",
     "diffpure",
     "diffpure_ddim",

@@ -1,8 +1,8 @@
 """One evaluation run in one directory: batch by batch, each finished batch on disk before the next begins."""
 
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from ssni_jax import __version__
 from ssni_jax.core.describe import describe
 from ssni_jax.core.fingerprint import fingerprint
 from ssni_jax.core.rng import fold, sample_keys
@@ -23,7 +22,8 @@ from ssni_jax.purify import Defense
 from ssni_jax.purify.surrogate import surrogate
 from ssni_jax.runs.atomic import read_json
 from ssni_jax.runs.experiment import Evaluation
-from ssni_jax.runs.progress import Running
+from ssni_jax.runs.facts import run_facts
+from ssni_jax.runs.progress import Running, accuracies
 from ssni_jax.runs.records import RecordWriter, completed_ids
 from ssni_jax.runs.sink import Sink, save
 from ssni_jax.runs.workdir import load_results, open_workdir, write_run
@@ -50,7 +50,8 @@ def run_evaluation(experiment: Evaluation, defense: Defense, workdir: Path, comm
     todo = pending(ids, experiment.batch_size, done)
     if not todo and finished(workdir):
         return
-    facts = {"defense": experiment.name, **run_facts(experiment)}
+    facts = {"kind": "evaluation", "defense": experiment.name, **run_facts(experiment.images, experiment.seed)}
+    facts |= {"gradient": gradient_name(experiment), "attack": describe(experiment.attack)}
     if jax.process_index() == 0:
         write_run(workdir, ids, command, **facts)
     with RecordWriter(workdir, jax.process_index()) as writer:
@@ -69,7 +70,8 @@ def evaluate_batches(mesh: Mesh, experiment: Evaluation, defense: Defense, sink:
     """Attacks and judges the wanted batches; returns what is worth knowing about the run."""
     attacked = differentiated(experiment, defense)
     programs = None
-    with Running(sink.workdir, experiment, sum(map(len, sink.todo.values()))) as running:
+    total, found = sum(map(len, sink.todo.values())), partial(accuracies, sink.workdir)
+    with Running(experiment.name, total, found) as running:
         for number, batch in chosen_batches(experiment, sink.todo):
             rows = global_rows(mesh, batch)
             keys = sample_keys(jax.random.key(experiment.seed), rows["id"])
@@ -129,20 +131,6 @@ def gradient_name(experiment: Evaluation) -> str:
     if steps is None:
         return name
     return f"surrogate of {steps} steps a round" + ("" if name == "exact" else f", {name}")
-
-
-def run_facts(experiment: Evaluation) -> dict[str, Any]:
-    """Where and with what the numbers were made."""
-    return {
-        "version": __version__,
-        "jax": jax.__version__,
-        "python": platform.python_version(),
-        "devices": [device.device_kind for device in jax.devices()],
-        "data": experiment.images.fingerprint,
-        "gradient": gradient_name(experiment),
-        "attack": describe(experiment.attack),
-        "seed": experiment.seed,
-    }
 
 
 def level_curve(defense: Defense, workdir: Path) -> dict[str, list[float]] | None:

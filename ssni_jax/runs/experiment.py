@@ -1,16 +1,16 @@
 """What a config file builds: one frozen value that says everything about a run."""
 
 import dataclasses
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from flax import nnx
 
 from ssni_jax.attacks import Pgd
-from ssni_jax.core.protocols import Attack, Loss
+from ssni_jax.core.protocols import Attack, Objective
 from ssni_jax.data import Source
 from ssni_jax.purify import Defense, Exact
 from ssni_jax.purify.gradients import Differentiation
-from ssni_jax.training import Adam, CrossEntropy
+from ssni_jax.training import Adam, CrossEntropy, Optimizer
 
 
 @runtime_checkable
@@ -22,14 +22,19 @@ class Architecture(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """One network to train: what `ssni train` reads."""
+    """One network to train: what `ssni train` reads.
+
+    A network of dtype "bfloat16" computes in it; its parameters, their averages and the optimiser's state are float32.
+    """
 
     name: str
     """File name of the exported network."""
     network: Architecture
-    loss: Loss
+    loss: Objective
     images: Source
-    optimizer: Adam = Adam()
+    start: Any = None
+    """A stored network, Pretrained(...), whose weights training begins with; None for fresh ones."""
+    optimizer: Optimizer = Adam()
     batch_size: int = 128
     """Images a step, over all devices."""
     n_steps: int = 10_000
@@ -42,6 +47,8 @@ class Training:
     """Steps between two lines of progress."""
     save_every: int = 1000
     """Steps between two checkpoints."""
+    pictures_every: int = 1000
+    """Steps between two sheets of pictures that a denoiser in training draws; 0 for none."""
     licence: str = "Apache-2.0"
     """Licence of the exported weights."""
 

@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import Any
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
+SIGMA, L2 = "\N{GREEK SMALL LETTER SIGMA}", "\N{SCRIPT SMALL L}2"
 
 
 def percent(value: float | None) -> str:
@@ -15,6 +16,11 @@ def percent(value: float | None) -> str:
 def percent_interval(ends: Sequence[float]) -> str:
     """Two shares as [69.5, 89.9]."""
     return f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
+
+
+def share(value: float) -> str:
+    """0.8125 as 81.2, where the unit stands elsewhere."""
+    return f"{100 * value:.1f}"
 
 
 def points(value: float) -> str:
@@ -35,6 +41,16 @@ def number(value: float | None) -> str:
         return f"{value:.2e}"
     digits = f"{value:#.3g}".rstrip(".") if 0 < abs(value) < 999.5 else f"{value:.0f}"
     return digits.replace("-", MINUS)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as 20 µs, 5 ms, 0.1 s or 30 s."""
+    if seconds is None:
+        return DASH
+    for factor, unit in ((1, "s"), (1e-3, "ms")):
+        if seconds >= 0.0999 * factor:
+            return f"{seconds / factor:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} µs"
 
 
 def level(t: float | None) -> str:

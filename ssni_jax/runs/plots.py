@@ -1,55 +1,27 @@
-"""Figures as inline SVG that takes its text colour and its two hues from the page around it, light or dark.
+"""The figures of evaluations: blue is clean and vermilion adversarial, and the two also differ by line or marker."""
 
-Blue is clean and vermilion adversarial (Okabe and Ito's colour-blind-safe palette), and the two also differ by line
-or marker. Figures are made without pyplot, so no display, backend or global state is involved.
-"""
-
-import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ssni_jax.runs.figure import ADVERSARIAL, CLEAN, INK, STYLE, as_svg, new_panel
 from ssni_jax.runs.formats import percent
 from ssni_jax.runs.records import Record
 from ssni_jax.runs.summary import known, mean_t
 
-INK, RULE, CLEAN, ADVERSARIAL = "#010203", "#0a0b0c", "#0072b2", "#d55e00"
-PAGE_COLOURS = {INK: "currentColor", RULE: "var(--rule)", CLEAN: "var(--clean)", ADVERSARIAL: "var(--adversarial)"}
 KINDS = (("clean", CLEAN, "-", "o"), ("adversarial", ADVERSARIAL, "--", "^"))
 T_LABEL = "noise level t (share of schedule)"
 NORM_LABEL = "score norm (dimensionless)"
-STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: it takes the page's font and can be searched
-    "svg.hashsalt": "ssni",  # the same figure gives the same bytes
-    "font.size": 8.5,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": RULE,
-    "axes.labelsize": 8.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": RULE,
-    "grid.linewidth": 0.5,
-    "xtick.color": RULE,
-    "ytick.color": RULE,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "legend.frameon": False,
-    "legend.handlelength": 1.6,
-}
 
 
 def accuracy_bars(rows: Sequence[Mapping[str, Any]]) -> str:
     """Clean and robust accuracy of every defence with 95 % intervals."""
     with matplotlib.rc_context(STYLE):
-        figure, axes = _panel(4.0, 0.75 + 0.52 * len(rows))
+        figure, axes = new_panel(4.0, 0.75 + 0.52 * len(rows))
         for offset, name, colour in ((-0.19, "clean", CLEAN), (0.19, "robust", ADVERSARIAL)):
             _bars(axes, np.arange(len(rows)) + offset, rows, name, colour)
         axes.set(yticks=range(len(rows)), yticklabels=[row["defense"] for row in rows], xlim=(0, 100))
@@ -57,7 +29,7 @@ def accuracy_bars(rows: Sequence[Mapping[str, Any]]) -> str:
         axes.invert_yaxis()
         axes.tick_params(axis="y", length=0)
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderaxespad=0.2)
-        return _svg(figure, "Bars: clean and robust accuracy of each defence")
+        return as_svg(figure, "Bars: clean and robust accuracy of each defence")
 
 
 def _bars(axes: Axes, places: np.ndarray, rows: Sequence[Mapping[str, Any]], name: str, colour: str) -> None:
@@ -87,7 +59,7 @@ def noise_levels(records: Sequence[Record]) -> str:
 def level_curve(records: Sequence[Record], curve: Mapping[str, Any] | None) -> str:
     """Noise level against score norm, one mark an image, over the curve of the method where it is given."""
     with matplotlib.rc_context(STYLE):
-        figure, axes = _panel(3.3, 2.5)
+        figure, axes = new_panel(3.3, 2.5)
         if curve:
             axes.plot(curve["norm"], curve["t"], color=INK, linewidth=1, label="t(norm)")
         for name, colour, _, marker in KINDS:
@@ -98,12 +70,12 @@ def level_curve(records: Sequence[Record], curve: Mapping[str, Any] | None) -> s
         axes.set(xlabel=NORM_LABEL, ylabel=T_LABEL, xlim=_reach(records))
         axes.set_ylim(bottom=0)
         axes.legend(loc="upper left", bbox_to_anchor=(-0.02, 1.16), ncols=3, borderaxespad=0, columnspacing=1.1)
-        return _svg(figure, "Scatter: noise level against score norm")
+        return as_svg(figure, "Scatter: noise level against score norm")
 
 
 def _histogram(clean: list[float], adversarial: list[float], label: str, title: str) -> str:
     with matplotlib.rc_context(STYLE):
-        figure, axes = _panel(3.3, 2.5)
+        figure, axes = new_panel(3.3, 2.5)
         edges = _edges(np.array([*clean, *adversarial]))
         for (name, colour, line, _), values in zip(KINDS, (clean, adversarial), strict=True):
             counts = np.histogram(values, edges)[0].astype(float)
@@ -115,7 +87,7 @@ def _histogram(clean: list[float], adversarial: list[float], label: str, title: 
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
         axes.grid(axis="y")
         axes.legend(loc="upper left", bbox_to_anchor=(-0.02, 1.16), ncols=2, borderaxespad=0)
-        return _svg(figure, title)
+        return as_svg(figure, title)
 
 
 def _reach(records: Sequence[Record]) -> tuple[float, float] | None:
@@ -131,22 +103,3 @@ def _edges(values: np.ndarray) -> np.ndarray:
         middle = float(values[0]) if values.size else 0.5
         return middle + np.array([-0.05, 0.05]) * (abs(middle) or 1.0)
     return np.histogram_bin_edges(values, min(40, max(8, round(1.5 * np.sqrt(values.size)))))
-
-
-def _panel(width: float, height: float) -> tuple[Figure, Axes]:
-    """One empty panel, in inches; on a phone it is as wide as the screen."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
-
-
-def _svg(figure: Figure, title: str) -> str:
-    """The figure as an <svg> element that scales with its container and is named for readers that do not see it."""
-    content = io.StringIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(content, format="svg", dpi=200, transparent=True, metadata=nothing)
-    text = content.getvalue()
-    for colour, page_colour in PAGE_COLOURS.items():
-        text = text.replace(colour, page_colour)
-    text = text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
-    text = re.sub(r'(?<=\s)(width|height)="[^"]*pt"\s', "", text)
-    return re.sub(r'<g id="[^"]*"', "<g", text)  # matplotlib numbers its groups anew in every figure

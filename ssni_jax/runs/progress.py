@@ -1,7 +1,8 @@
-"""Progress of an evaluation: images done, images a second, time left, and the accuracies so far."""
+"""Progress of a run: how much is done, how fast, the time left, and what was found so far."""
 
 import datetime
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -9,17 +10,16 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
-from ssni_jax.runs.experiment import Evaluation
-from ssni_jax.runs.formats import percent, percent_interval
+from ssni_jax.runs.formats import number, percent, percent_interval
 from ssni_jax.runs.records import merge_records
 from ssni_jax.runs.summary import summarise
 
 
 class Running:
-    """A bar on a terminal, a line a batch elsewhere; process 0 only."""
+    """A bar on a terminal, a line a batch elsewhere; process 0 only. `found` tells what is on disk so far."""
 
-    def __init__(self, workdir: Path, experiment: Evaluation, total: int):
-        self.workdir, self.name, self.total = workdir, experiment.name, total
+    def __init__(self, name: str, total: int, found: Callable[[], str], unit: str = "images"):
+        self.name, self.total, self.found, self.unit = name, total, found, unit
         self.console, self.done, self.start = Console(), 0, time.monotonic()
         columns = (TextColumn("{task.fields[name]}"), BarColumn(), TextColumn("{task.description}"))
         self.bar = Bar(*columns, console=self.console)
@@ -29,7 +29,7 @@ class Running:
         if jax.process_index():
             return self
         if not self.console.is_terminal:
-            self._print(f"compiling, then {self.total} images")
+            self.say(f"compiling, then {self.total} {self.unit}")
         else:
             self.task = self.bar.add_task("compiling", total=self.total, name=self.name)
             self.bar.start()
@@ -40,22 +40,33 @@ class Running:
             self.bar.stop()
 
     def advance(self, n: int) -> None:
-        """`n` more images are on disk."""
+        """`n` more are done, and what there is to know about them is on disk."""
         self.done += n
         if jax.process_index():
             return
-        text = self._text()
         if self.task is None:
-            self._print(text)
+            self.say(self._text())
         else:
-            self.bar.update(self.task, completed=self.done, description=text)
+            self.bar.update(self.task, completed=self.done, description=self._text())
 
-    def _print(self, text: str) -> None:
-        self.console.print(f"{self.name}: {text}", highlight=False, soft_wrap=True)
+    def restart(self) -> None:
+        """Compiling is over: speed counts from here."""
+        self.start = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """A line of its own; process 0 only."""
+        if not jax.process_index():
+            self.console.print(f"{self.name}: {text}", highlight=False, soft_wrap=True)
 
     def _text(self) -> str:
         speed = self.done / (time.monotonic() - self.start)
         left = datetime.timedelta(seconds=round((self.total - self.done) / speed))
-        row = summarise(self.name, merge_records(self.workdir))
-        shares = [f"{name} {percent(row[name])} {percent_interval(row[f'{name}_ci'])}" for name in ("clean", "robust")]
-        return f"{self.done}/{self.total} images  {speed:.2f} images/s  {left} left  {'  '.join(shares)}"
+        return f"{self.done}/{self.total} {self.unit}  {number(speed)} {self.unit}/s  {left} left  {self.found()}"
+
+
+def accuracies(workdir: Path) -> str:
+    """Clean and robust accuracy of the images evaluated so far."""
+    row = summarise("", merge_records(workdir))
+    return "  ".join(
+        f"{name} {percent(row[name])} {percent_interval(row[f'{name}_ci'])}" for name in ("clean", "robust")
+    )

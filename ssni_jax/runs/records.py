@@ -82,27 +82,27 @@ class RecordWriter:
             pass  # a file system without locks: the duplicates of two runs are still refused when read
 
 
-def read_records(path: Path) -> list[Record]:
+def read_records(path: Path) -> list[Any]:
     """The records of one file, without a half-written last line."""
     content = path.read_bytes()
     lines = content[: _complete(content)].splitlines()
     return [_parse(path, number, line) for number, line in enumerate(lines, start=1)]
 
 
-def merge_records(workdir: Path) -> list[Record]:
-    """The records of all processes in the order of their ids; the same id twice is an error."""
-    merged: dict[int, Record] = {}
-    home: dict[int, str] = {}
+def merge_records(workdir: Path, unit: tuple[str, ...] = ("id",)) -> list[Any]:
+    """The records of all processes in the order of their `unit`, the fields that tell them apart; no unit twice."""
+    merged: dict[tuple[Any, ...], Any] = {}
+    home: dict[tuple[Any, ...], str] = {}
     for path in sorted(workdir.glob("records-*.jsonl")):
         for record in read_records(path):
-            id = record["id"]
-            if id in merged:
+            key = tuple(record[name] for name in unit)
+            if key in merged:
                 raise ValueError(
-                    f"{workdir} has image {id} twice, in {home[id]} and {path.name};"
+                    f"{workdir} has {_named(unit, key)} twice, in {home[key]} and {path.name};"
                     " delete one of the two lines or evaluate into a new --workdir."
                 )
-            merged[id], home[id] = record, path.name
-    return [merged[id] for id in sorted(merged)]
+            merged[key], home[key] = record, path.name
+    return [merged[key] for key in sorted(merged)]
 
 
 def completed_ids(workdir: Path) -> set[int]:
@@ -110,7 +110,7 @@ def completed_ids(workdir: Path) -> set[int]:
     return {record["id"] for record in merge_records(workdir)}
 
 
-def missing_ids(planned: Iterable[int], records: Sequence[Record]) -> list[int]:
+def missing_ids(planned: Iterable[int], records: Sequence[Mapping[str, Any]]) -> list[int]:
     """Planned images without a record, in order; a record that was never planned is an error."""
     planned, done = set(planned), {record["id"] for record in records}
     if done - planned:
@@ -126,7 +126,13 @@ def _complete(content: bytes) -> int:
     return content.rfind(b"\n") + 1
 
 
-def _parse(path: Path, number: int, line: bytes) -> Record:
+def _named(unit: tuple[str, ...], key: tuple[Any, ...]) -> str:
+    """image 4, or image 4 at sigma 0.25."""
+    rest = [f"{name} {value}" for name, value in zip(unit[1:], key[1:], strict=True)]
+    return " at ".join([f"image {key[0]}", *rest])
+
+
+def _parse(path: Path, number: int, line: bytes) -> Any:
     try:
         record = json.loads(line)
         if record["id"] is not None:

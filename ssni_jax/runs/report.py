@@ -1,4 +1,4 @@
-"""One self-contained HTML page about one evaluated defence or several: nothing is fetched when it is opened."""
+"""One self-contained HTML page about the runs of a directory: nothing is fetched when it is opened."""
 
 import json
 from collections.abc import Sequence
@@ -7,28 +7,47 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ssni_jax.evals.statistics import paired_difference
-from ssni_jax.runs import formats, pictures, plots
+from ssni_jax.runs import formats
 from ssni_jax.runs.atomic import write_bytes, write_json
-from ssni_jax.runs.records import Record
-from ssni_jax.runs.summary import clean_scores, known, mean_t, robust_scores, summarise
-from ssni_jax.runs.workdir import Results, load_all
+from ssni_jax.runs.certified import Certified
+from ssni_jax.runs.certified_section import certified_section, compare_certified
+from ssni_jax.runs.certified_table import markdown
+from ssni_jax.runs.evaluated_section import evaluated_section, in_table_order
+from ssni_jax.runs.found import Found, find
+from ssni_jax.runs.pareto_plots import write_pareto
+from ssni_jax.runs.trained import Trained
+from ssni_jax.runs.trained_section import trained_section
+from ssni_jax.runs.workdir import Results
 
-HIDDEN_FACTS = ("ids", "command", "level_curve", "defense")
+HIDDEN_FACTS = ("ids", "command", "level_curve", "defense", "kind", "sigmas")
 
 
 def write_report(path: str | Path) -> Path:
-    """Writes report.html, and results.json with its `rows`, into a workdir or the parent of several; gives the page."""
+    """Writes report.html and results.json into a workdir or the parent of several; gives the page.
+
+    Certifications also make certified.md, their tables, and pareto.png, the plot for a paper.
+    """
     path = Path(path)
-    results = sorted(load_all(path), key=_kind)
-    rows = [summarise(each.defense, each.records) for each in results]
-    write_json(path / "results.json", {"rows": rows})
+    title, found = path.resolve().name, find(path)
+    found = found._replace(evaluations=in_table_order(found.evaluations))
+    compared = compare_certified(found.certifications) if found.certifications else None
+    content = {
+        "evaluated": evaluated_section(found.evaluations) if found.evaluations else None,
+        "certified": certified_section(found.certifications, compared) if compared else None,
+        "trained": trained_section(found.trainings),
+    }
+    rows = content["evaluated"]["rows"] if content["evaluated"] else []
+    write_json(path / "results.json", {"rows": rows, "certified": compared.methods if compared else []})
+    if compared:
+        write_bytes(path / "certified.md", markdown(title, compared.methods, compared.distance).encode())
+    if compared and compared.panels:
+        write_pareto(path / "pareto.png", compared.panels, compared.names)
     page = path / "report.html"
-    write_bytes(page, render(path.resolve().name, results, rows).encode())
+    write_bytes(page, render(title, found, content).encode())
     return page
 
 
-def render(title: str, results: Sequence[Results], rows: Sequence[dict[str, Any]]) -> str:
+def render(title: str, found: Found, content: dict[str, Any]) -> str:
     """The page as text."""
     environment = Environment(
         loader=PackageLoader("ssni_jax.runs", "templates"),
@@ -38,76 +57,47 @@ def render(title: str, results: Sequence[Results], rows: Sequence[dict[str, Any]
         lstrip_blocks=True,
     )
     environment.globals["f"] = formats
-    baseline = next((each for each in results if _kind(each) == 1), results[0])
+    runs = [*found.evaluations, *found.certifications, *found.trainings]
     return environment.get_template("report.html").render(
         title=title,
-        results=results,
-        rows=rows,
-        baseline=baseline.defense,
-        baseline_is_fixed=_kind(baseline) == 1,
-        comparisons=[compare(each, baseline) for each in results if each is not baseline],
-        bars=plots.accuracy_bars(rows),
-        panels=[panel for each in results if (panel := _panel(each))],
-        attacks=_attacks(results),
-        grids=pictures.grids(results),
-        facts=[_facts(each) for each in results],
+        kicker="Robustness report" if found.evaluations or found.certifications else "Training report",
+        incomplete=unfinished(runs),
+        facts=[_facts(each) for each in runs],
+        **content,
     )
 
 
-def compare(results: Results, baseline: Results) -> dict[str, Any]:
-    """Paired tests of one defence against another, over the images that both have."""
-    ours, theirs = ({record["id"]: record for record in each.records} for each in (results, baseline))
-    common = sorted(ours.keys() & theirs.keys())
-    a, b = [ours[id] for id in common], [theirs[id] for id in common]
-    return {
-        "defense": results.defense,
-        "n": len(common),
-        "clean": paired_difference(clean_scores(a), clean_scores(b)),
-        "robust": paired_difference(robust_scores(a), robust_scores(b)),
-    }
+def unfinished(runs: Sequence[Results | Certified | Trained]) -> list[dict[str, str]]:
+    """What is missing of the runs that have not ended, and how to go on."""
+    texts = [(run, _missing(run)) for run in runs]
+    return [{"text": text, "command": _command(run)} for run, text in texts if text]
 
 
-def _kind(results: Results) -> int:
-    """0 without a noise level, 1 with the same for every image, 2 with one for each image: the order of the table."""
-    levels = known(mean_t(record[key]) for record in results.records for key in ("clean_t", "adversarial_t"))
-    return 0 if not levels else 1 if max(levels) - min(levels) < 1e-6 else 2
+def _missing(run: Results | Certified | Trained) -> str | None:
+    if isinstance(run, Trained):
+        return None if not run.missing else f"{run.name}: step {run.step} of {run.n_steps} trained"
+    if not run.missing:
+        return None
+    n = len(run.run["ids"])
+    done = f"{_name(run)}: {n - len(run.missing)} of {n} images done"
+    return f"{done}, missing {formats.ranges(run.missing)}"
 
 
-def _panel(results: Results) -> dict[str, Any] | None:
-    """Figures of the score norm and the noise level, for a defence that measures them."""
-    records = results.records
-    norms = known(record["clean_norm"] for record in records)
-    figures = [plots.score_norms(records)] if norms else []
-    if _kind(results) == 2:
-        figures.append(plots.noise_levels(records))
-        figures += [plots.level_curve(records, results.run.get("level_curve"))] if norms else []
-    return {"defense": results.defense, "figures": figures, "n_larger": _n_larger(records)} if figures else None
-
-
-def _n_larger(records: Sequence[Record]) -> tuple[int, int]:
-    """For how many images the norm is larger under attack, and of how many both norms are known."""
-    pairs = [(record["clean_norm"], record["adversarial_norm"]) for record in records]
-    measured = [(before, after) for before, after in pairs if before is not None and after is not None]
-    return sum(after > before for before, after in measured), len(measured)
-
-
-def _attacks(results: Sequence[Results]) -> list[dict[str, str]]:
-    """Each different attack, how its gradient was taken, and the defences it was aimed at."""
-    aimed: dict[tuple[str, str], list[str]] = {}
-    for each in results:
-        if "attack" in each.run:
-            how = formats.compact(each.run["attack"]), str(each.run.get("gradient", "not stated"))
-            aimed.setdefault(how, []).append(each.defense)
-    return [{"attack": a, "gradient": g, "defenses": ", ".join(names)} for (a, g), names in aimed.items()]
-
-
-def _facts(results: Results) -> dict[str, Any]:
+def _facts(run: Results | Certified | Trained) -> dict[str, Any]:
     """What is needed to repeat one run."""
-    facts = {name: value for name, value in results.run.items() if name not in HIDDEN_FACTS}
+    facts = {} if isinstance(run, Trained) else {"images": formats.ranges(run.run["ids"]), **run.run}
+    shown = {name: value for name, value in facts.items() if name not in HIDDEN_FACTS}
     return {
-        "defense": results.defense,
-        "command": results.run["command"],
-        "ids": formats.ranges(results.run["ids"]),
-        "run": formats.flat(facts),
-        "config": json.dumps(results.experiment, indent=2),
+        "name": _name(run),
+        "command": _command(run),
+        "run": formats.flat(shown) if shown else [],
+        "config": json.dumps(run.experiment, indent=2),
     }
+
+
+def _name(run: Results | Certified | Trained) -> str:
+    return run.defense if isinstance(run, Results) else run.name
+
+
+def _command(run: Results | Certified | Trained) -> str:
+    return run.command if isinstance(run, Trained) else run.run["command"]

@@ -62,14 +62,26 @@ def load_results(workdir: Path) -> Results:
 
 
 def load_all(path: str | Path) -> list[Results]:
-    """The results of one workdir, or of every workdir right below a parent, in the order of their names."""
-    path = Path(path)
-    if (path / "experiment.json").exists():
-        return [load_results(path)]
-    found = sorted(stored.parent for stored in path.glob("*/experiment.json"))
+    """The evaluation of one workdir, or of every such workdir right below a parent, in the order of their names."""
+    found = [workdir for workdir in workdirs(path) if kind_of(workdir) == "evaluation"]
     if not found:
         raise FileNotFoundError(f"{path} holds no evaluation; pass the --workdir of an `ssni evaluate`, or its parent.")
     return _distinct([load_results(workdir) for workdir in found])
+
+
+def workdirs(path: str | Path) -> list[Path]:
+    """The workdir itself, or every one right below a parent, in the order of their names."""
+    path = Path(path)
+    own = (path / "experiment.json").exists()
+    return [path] if own else sorted(stored.parent for stored in path.glob("*/experiment.json"))
+
+
+def kind_of(workdir: Path) -> str:
+    """What it is about: "evaluation" or "certification", which its run.json says, or "training", which has none."""
+    if read_json(workdir / "experiment.json").get("kind") == "Training":
+        return "training"
+    run = workdir / "run.json"
+    return str(read_json(run).get("kind", "evaluation")) if run.exists() else "evaluation"
 
 
 def config_hash(experiment: Mapping[str, Any]) -> str:

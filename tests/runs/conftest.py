@@ -1,5 +1,6 @@
 """Synthetic workdirs: what `ssni evaluate` leaves behind, without any network."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,3 +73,24 @@ def record() -> Callable[..., dict]:
 def workdir(tmp_path) -> Callable[..., Path]:
     """workdir(kind, n=…, done=…) makes runs/<kind>."""
     return lambda kind, **options: make_workdir(tmp_path / "runs" / kind, kind, **options)
+
+
+def make_training(path: Path, steps=(100, 200, 300), exported: bool = False) -> Path:
+    """The directory of an `ssni train` of 2000 steps, with two pictures of one kind and one of another."""
+    workdir = open_workdir(path, {"kind": "Training", "name": "small", "n_steps": 2000, "batch_size": 32})
+    (workdir / "checkpoints").mkdir()
+    (workdir / "pictures").mkdir()
+    lines = [{"step": n, "seconds": n / 10, "loss": 100 / n, "gradient_norm": 1.0} for n in steps]
+    (workdir / "checkpoints" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for name, content in (("000500-denoised", "denoised 500"), ("001000-denoised", "denoised 1000")):
+        (workdir / "pictures" / f"step-{name}.png").write_bytes(content.encode())
+    (workdir / "pictures" / "step-000500-samples.png").write_bytes(b"samples 500")
+    if exported:
+        (workdir / "small.safetensors").touch()
+    return workdir
+
+
+@pytest.fixture
+def training() -> Callable[..., Path]:
+    """training(path, steps=…, exported=…) makes the directory of a training."""
+    return make_training

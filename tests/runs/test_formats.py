@@ -42,3 +42,10 @@ def test_a_described_value_reads_as_an_expression():
 def test_a_difference_carries_its_sign():
     assert formats.points(-0.031) == f"{MINUS}3.1"
     assert formats.points_interval(-0.031, 0.09) == f"[{MINUS}3.1, +9.0]"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, DASH), (2e-5, "20 µs"), (0.005, "5 ms"), (0.1, "0.1 s"), (30.0, "30 s"), (0.0, "0 µs")]
+)
+def test_a_duration_has_the_unit_people_would_use(seconds, text):
+    assert formats.duration(seconds) == text

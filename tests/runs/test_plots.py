@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from ssni_jax.runs import plots
+from ssni_jax.runs.figure import PAGE_COLOURS
 from ssni_jax.runs.summary import summarise
 
 
@@ -41,7 +42,7 @@ def test_colours_come_from_the_page(records):
     assert "var(--clean)" in svg
     assert "var(--adversarial)" in svg
     assert "currentColor" in svg
-    assert not any(colour in svg for colour in plots.PAGE_COLOURS)
+    assert not any(colour in svg for colour in PAGE_COLOURS)
 
 
 def test_a_figure_scales_with_its_container_and_is_the_same_every_time(records):

@@ -1,5 +1,6 @@
 """The report is one file that fetches nothing and holds the numbers of the table."""
 
+import base64
 import json
 import re
 from html.parser import HTMLParser
@@ -7,11 +8,15 @@ from html.parser import HTMLParser
 import pytest
 
 from ssni_jax.evals.statistics import paired_difference
-from ssni_jax.runs.formats import DASH, number, percent, percent_interval, points
+from ssni_jax.runs.certified import load_certified
+from ssni_jax.runs.certified_summary import summarise_certified
+from ssni_jax.runs.evaluated_section import compare
+from ssni_jax.runs.formats import DASH, SIGMA, number, percent, percent_interval, points, share
 from ssni_jax.runs.records import RecordWriter
-from ssni_jax.runs.report import compare, write_report
+from ssni_jax.runs.report import write_report
 from ssni_jax.runs.summary import robust_scores, summarise
 from ssni_jax.runs.workdir import load_all, load_results, open_workdir, write_run
+from tests.runs.certifications import certified_record, certified_records, certified_workdir
 
 
 @pytest.fixture
@@ -143,3 +148,100 @@ def test_text_from_a_config_cannot_become_markup(tmp_path):
     assert "<script>" not in text
     assert "<i>x</i>" not in text
     assert parse(text).open == []
+
+
+METHODS = ("consistency", "one-step", "plain")
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory):
+    """The report on three methods, the first of which is not finished."""
+    parent = tmp_path_factory.mktemp("runs")
+    for i, name in enumerate(METHODS):
+        records = certified_records(strength=2 - i, seconds=0.006 / (i + 1))
+        certified_workdir(parent / name, name, records, planned=40 if i else 43)
+    return write_report(parent)
+
+
+def test_the_page_of_certifications_fetches_nothing_and_holds_the_tables(certified):
+    text = certified.read_text()
+    links = parse(text)
+    assert links.open == []
+    assert all(link.startswith("#") for link in links.found)
+    assert not re.search(r"@import|url\((?!#)|<script|<link", text)
+    for name in METHODS:
+        records = load_certified(certified.parent / name).records
+        for best in summarise_certified(name, records)["envelope"]:
+            cell = f"<td>{share(best['accuracy'])}<small>{percent_interval(best['ci'])}</small>"
+            assert f"{cell}<small>{SIGMA} = {best['sigma']:g}</small></td>" in text
+    assert "chosen afterwards" in text
+    assert "Robustness report" in text
+
+
+def test_certifications_leave_numbers_tables_and_a_picture_beside_the_page(certified):
+    stored = json.loads((certified.parent / "results.json").read_text())
+    assert stored["rows"] == []
+    assert [method["method"] for method in stored["certified"]] == list(METHODS)
+    assert len({tuple(method["radii"]) for method in stored["certified"]}) == 1
+    assert (certified.parent / "pareto.png").read_bytes().startswith(b"\x89PNG")
+    tables = (certified.parent / "certified.md").read_text()
+    assert "optimistic" in tables
+    assert tables.count("| one-step |") == 1 + 3 + 3  # best sigma, each sigma, cost at each sigma
+
+
+def test_an_unfinished_certification_says_what_is_missing(certified):
+    text = certified.read_text()
+    assert f"consistency: 40 of 43 images done, missing 40{DASH}42" in text
+    assert "ssni certify configs/x.py --workdir runs/consistency" in text[: text.index("Certified accuracy")]
+
+
+def test_a_nan_in_a_certification_is_reported(tmp_path):
+    records = [certified_record(0), certified_record(1, n_invalid=2, prediction=-1, radius=0.0)]
+    text = write_report(certified_workdir(tmp_path / "run", "x", records, planned=2)).read_text()
+    assert f"1 certificate (an image at one {SIGMA}) met a NaN and counts as wrong" in text
+
+
+def test_a_certification_without_any_record_still_makes_a_page(tmp_path):
+    text = write_report(certified_workdir(tmp_path / "run", "x", [], planned=2)).read_text()
+    assert "0 of 2 images done" in text
+    assert parse(text).open == []
+
+
+def test_one_page_shows_whatever_kinds_there_are(workdir, training):
+    parent = workdir("diffpure", n=4).parent
+    certified_workdir(parent / "plain", "plain")
+    training(parent / "network")
+    text = write_report(parent).read_text()
+    headings = [text.index(f"<h2>{name}</h2>") for name in ("Results", "Certified accuracy", "Training")]
+    assert headings == sorted(headings)
+    assert text.count("<h2>To repeat this</h2>") == text.count("<h2>How the numbers are made</h2>") == 1
+    assert parse(text).open == []
+    assert json.loads((parent / "results.json").read_text())["rows"][0]["defense"] == "diffpure"
+
+
+def test_an_evaluation_has_no_other_section(workdir):
+    path = workdir("diffpure", n=4)
+    text = write_report(path).read_text()
+    assert "Certified accuracy" not in text
+    assert "<h2>Training</h2>" not in text
+    assert sorted(file.name for file in path.glob("*.md")) == []
+
+
+def test_a_training_shows_its_curves_and_its_newest_pictures_inside_the_page(training, tmp_path):
+    text = write_report(training(tmp_path / "run")).read_text()
+    links = parse(text)
+    assert links.open == []
+    assert [link for link in links.found if link.startswith("data:image/png;base64,")] == [
+        "data:image/png;base64," + base64.b64encode(b"denoised 1000").decode(),
+        "data:image/png;base64," + base64.b64encode(b"samples 500").decode(),
+    ]
+    assert all(link.startswith(("data:image/png;base64,", "#")) for link in links.found)
+    assert "denoised, step 1000" in text
+    assert "Curve: loss over steps" in text
+    assert "step 300 of 2000 trained" in text
+    assert "Training report" in text
+
+
+def test_a_place_without_runs_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no evaluation, certification or training"):
+        write_report(tmp_path)

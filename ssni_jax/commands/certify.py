@@ -1,0 +1,78 @@
+"""`ssni certify`."""
+
+import dataclasses
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jax
+import tyro
+
+from ssni_jax.commands.config import overridden, read_experiments
+from ssni_jax.dist import make_mesh, whole
+from ssni_jax.recipes import denoised
+from ssni_jax.runs.certification import Ready, run_certification
+from ssni_jax.runs.certifying import Certification
+from ssni_jax.runs.status import is_complete, status
+from ssni_jax.zoo import check_fit, resolve
+
+
+@dataclasses.dataclass(frozen=True)
+class Certify:
+    """Certified accuracy of the methods of a config file by randomized smoothing; the same command resumes.
+
+    Further flags override fields of every method's config, such as --n-images 20; --fields lists them.
+    """
+
+    takes_overrides: ClassVar[bool] = True
+    config: tyro.conf.Positional[Path]
+    """A .py file that builds `experiment`, a Certification, or `experiments`, a tuple of several."""
+    workdir: Path
+    """Directory of the records, one line an image and sigma; of several methods each gets a directory in it."""
+    only: str | None = None
+    """The name of one method of several; None for all."""
+
+    def run(self, overrides: Sequence[str]) -> None:
+        """Certifies what has no record yet, then prints where the runs stand."""
+        built = read_experiments(self.config, Certification)
+        experiments = [overridden(each, overrides, f"ssni certify {self.config}") for each in built]
+        placed = list(zip(folders(self.workdir, experiments), experiments, strict=True))
+        chosen = [each for each in placed if self.only in (None, each[1].name)]
+        if not chosen:
+            names = ", ".join(experiment.name for experiment in experiments)
+            raise ValueError(f"{self.config} has no method {self.only!r}: choose one of {names}.")
+        ready = [prepared(experiment) for _, experiment in chosen]  # all are refused before the first begins
+        for (folder, experiment), each in zip(chosen, ready, strict=True):
+            run_certification(experiment, each, folder, self.command(overrides))
+        if jax.process_index() == 0:
+            print(status(self.workdir))
+            if is_complete(self.workdir):
+                print(f"Next: ssni report {self.workdir}")
+
+    def command(self, overrides: Sequence[str]) -> str:
+        """The command line that resumes."""
+        only = [] if self.only is None else ["--only", self.only]
+        return shlex.join(["ssni", "certify", str(self.config), "--workdir", str(self.workdir), *only, *overrides])
+
+
+def prepared(experiment: Certification) -> Ready:
+    """The method in its smoothing form at every sigma, its networks on every device."""
+    experiment.check_images()
+    inner: Any = getattr(experiment.defense, "predict", experiment.defense)
+    check_fit(inner, experiment.images.image_shape)
+    place = whole(make_mesh())
+    predicts = {sigma: resolve(denoised(experiment.defense, sigma), place) for sigma in experiment.sigmas}
+    return Ready(predicts, resolve(experiment.distance, place))
+
+
+def folders(workdir: Path, experiments: Sequence[Certification]) -> list[Path]:
+    """The workdir itself for one method, else one in it for each, called as the method is."""
+    if len(experiments) == 1:
+        return [workdir]
+    names = [re.sub(r"[^a-z0-9]+", "-", experiment.name.lower()).strip("-") for experiment in experiments]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two methods of the config would share the directory {workdir / name}: name them apart.")
+    return [workdir / name for name in names]
