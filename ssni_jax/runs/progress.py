@@ -1,6 +1,7 @@
 """Progress of a run: how much is done, how fast, the time left, and what was found so far."""
 
 import datetime
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +15,16 @@ from ssni_jax.runs.formats import number, percent, percent_interval
 from ssni_jax.runs.records import merge_records
 from ssni_jax.runs.summary import summarise
 
+PAUSE = 5.0  # seconds between two lines, so that logs of long runs stay short
+
 
 class Running:
-    """A bar on a terminal, a line a batch elsewhere; process 0 only. `found` tells what is on disk so far."""
+    """A bar on a terminal, a line every few seconds elsewhere; process 0 only. `found` tells what is on disk so far."""
 
     def __init__(self, name: str, total: int, found: Callable[[], str], unit: str = "images"):
         self.name, self.total, self.found, self.unit = name, total, found, unit
         self.console, self.done, self.start = Console(), 0, time.monotonic()
+        self.shown = -math.inf
         columns = (TextColumn("{task.fields[name]}"), BarColumn(), TextColumn("{task.description}"))
         self.bar = Bar(*columns, console=self.console)
         self.task: TaskID | None = None
@@ -42,8 +46,10 @@ class Running:
     def advance(self, n: int) -> None:
         """`n` more are done, and what there is to know about them is on disk."""
         self.done += n
-        if jax.process_index():
+        now = time.monotonic()
+        if jax.process_index() or (now - self.shown < PAUSE and self.done < self.total):
             return
+        self.shown = now
         if self.task is None:
             self.say(self._text())
         else:
