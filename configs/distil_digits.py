@@ -23,14 +23,14 @@ experiment = Training(
     start=SCORE,
     loss=ConsistencyLoss(
         ConsistencyCoefficients(sigma_data=0.75, sigma_min=0.005, label_scale=0.25),
-        pairs=Neighbours(Levels(18), sigma_min=0.005, sigma_max=20.0),
+        pairs=Neighbours(Levels(18), sigma_min=0.005, sigma_max=20.0, log_mean=-0.5, log_std=1.2, by_gap=True),
         move=AlongOde(SCORE),
         distance=PseudoHuber(),
     ),
     images=Digits("train"),
-    optimizer=RAdam(learning_rate=4e-4),
+    optimizer=RAdam(learning_rate=4e-4, decay_to=0.05, clip=1.0),
     batch_size=64,
-    n_steps=2000,
+    n_steps=3000,
     save_every=500,
     ema_decay=0.999,
 )

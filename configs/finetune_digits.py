@@ -16,7 +16,7 @@ experiment = Training(
         channel_mult=(1, 2),
         num_blocks=1,
         attn_resolutions=(4,),
-        dropout=0.0,
+        dropout=0.1,
     ),
     start=Pretrained("digits-consistency"),
     loss=ConsistencyFineTuning(
@@ -25,9 +25,9 @@ experiment = Training(
         sigmas=(0.25, 0.5, 1.0),
     ),
     images=Digits("train"),
-    optimizer=RAdam(learning_rate=1e-4),
+    optimizer=RAdam(learning_rate=5e-4, decay_to=0.05),
     batch_size=64,
-    n_steps=2000,
-    save_every=500,
+    n_steps=4000,
+    save_every=1000,
     ema_decay=0.999,
 )

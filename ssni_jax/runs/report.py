@@ -17,6 +17,7 @@ from ssni_jax.runs.found import Found, find
 from ssni_jax.runs.pareto_plots import write_pareto
 from ssni_jax.runs.trained import Trained
 from ssni_jax.runs.trained_section import trained_section
+from ssni_jax.runs.training_plots import write_curves
 from ssni_jax.runs.workdir import Results
 
 HIDDEN_FACTS = ("ids", "command", "level_curve", "defense", "kind", "sigmas")
@@ -25,7 +26,7 @@ HIDDEN_FACTS = ("ids", "command", "level_curve", "defense", "kind", "sigmas")
 def write_report(path: str | Path) -> Path:
     """Writes report.html and results.json into a workdir or the parent of several; gives the page.
 
-    Certifications also make certified.md, their tables, and pareto.png, the plot for a paper.
+    Certifications also make certified.md, their tables, and pareto.png, the plot for a paper; trainings curves.png.
     """
     path = Path(path)
     title, found = path.resolve().name, find(path)
@@ -42,6 +43,8 @@ def write_report(path: str | Path) -> Path:
         write_bytes(path / "certified.md", markdown(title, compared.methods, compared.distance).encode())
     if compared and compared.panels:
         write_pareto(path / "pareto.png", compared.panels, compared.names)
+    if any(training.metrics for training in found.trainings):
+        write_curves(path / "curves.png", found.trainings)
     page = path / "report.html"
     write_bytes(page, render(title, found, content).encode())
     return page

@@ -14,10 +14,10 @@ from jaxtyping import Array, Key, UInt8
 from ssni_jax.core.arrays import over, to_diffusion_range, to_unit_range
 from ssni_jax.core.protocols import Denoiser, Objective, StagedLoss
 from ssni_jax.core.rng import fold, normal_like, sample_keys
-from ssni_jax.core.types import Images, Keys, Tree
+from ssni_jax.core.types import Images, Keys, Labels, Tree
 from ssni_jax.data import Source, take
 from ssni_jax.dist import whole
-from ssni_jax.networks import ConsistencyCoefficients, Preconditioned
+from ssni_jax.networks import Conditioned, ConsistencyCoefficients, Preconditioned
 from ssni_jax.runs.sheet import Row, write_sheet
 from ssni_jax.schedules import Karras
 from ssni_jax.solvers import Heun, Renoise, solve
@@ -63,14 +63,14 @@ def make_draw(loss: Objective, graphdef: nnx.GraphDef, images: Source, seed: int
     coefficients: Tree = getattr(loss, "coefficients", None)
     if coefficients is None or images.image_shape[-1] not in (1, 3):
         return None
-    chosen = take(images, np.linspace(0, len(images) - 1, N_COLUMNS).astype(int))["image"]
-    root, consistency = jax.random.key(seed), trains_consistency(loss)
+    chosen = take(images, np.linspace(0, len(images) - 1, N_COLUMNS).astype(int))
+    root, kind = jax.random.key(seed), (trains_consistency(loss), getattr(loss, "n_classes", 0))
 
-    def draw(state, coefficients, root, x):
-        return panels(Preconditioned(averaged(graphdef, state), coefficients), root, x, consistency)
+    def draw(state, coefficients, root, x, y):
+        return panels(Preconditioned(averaged(graphdef, state), coefficients), root, x, y, kind)
 
     jitted = jax.jit(draw, out_shardings=whole(mesh))
-    return lambda state: jitted(state, coefficients, root, chosen)
+    return lambda state: jitted(state, coefficients, root, chosen["image"], chosen["label"])
 
 
 def trains_consistency(loss: Objective) -> bool:
@@ -80,16 +80,27 @@ def trains_consistency(loss: Objective) -> bool:
     return isinstance(loss, StagedLoss) or isinstance(exact, ConsistencyCoefficients)
 
 
-def panels(denoise: Denoiser, root: Key[Array, ""], x: Images, consistency: bool) -> Panels:
-    """Images of [0, 1] noised with each of `LEVELS` (state noise) and denoised, row by row, and samples from noise."""
-    clean = to_diffusion_range(x)
+def panels(denoise: Denoiser, root: Key[Array, ""], x: Images, y: Labels, kind: tuple[bool, int]) -> Panels:
+    """Images of [0, 1] noised with each of `LEVELS` (state noise) and denoised, row by row, and samples from noise.
+
+    `kind` says whether the network is a consistency function, and how many classes it is told (0 for none): those of
+    the images, and one after the other for samples.
+    """
+    consistency, n_classes = kind
+    clean, classes = to_diffusion_range(x), jnp.tile(y, len(LEVELS))
     sigma, many = jnp.repeat(jnp.asarray(LEVELS), len(x)), jnp.tile(clean, (len(LEVELS), 1, 1, 1))
     noise = jnp.tile(normal_like(sample_keys(root, jnp.arange(len(x))), clean), (len(LEVELS), 1, 1, 1))
     noised = many + over(sigma, many) * noise
-    found = {"clean": clean, "noised": noised, "denoised": denoise(noised, sigma)}
+    found = {"clean": clean, "noised": noised, "denoised": told(denoise, classes, n_classes)(noised, sigma)}
     keys, start = sample_keys(root, jnp.arange(N_ROWS * N_COLUMNS)), jnp.zeros((N_ROWS * N_COLUMNS, *x.shape[1:]))
-    found |= (consistency_samples if consistency else ode_samples)(denoise, keys, start)
+    one_each = told(denoise, jnp.arange(len(keys)) % max(1, n_classes), n_classes)
+    found |= (consistency_samples if consistency else ode_samples)(one_each, keys, start)
     return {name: _bytes(each) for name, each in found.items()}
+
+
+def told(denoise: Denoiser, labels: Labels, n_classes: int) -> Denoiser:
+    """A class-conditional denoiser that is told the labels; any other as it is."""
+    return Conditioned(denoise, labels, n_classes) if n_classes else denoise
 
 
 def ode_samples(denoise: Denoiser, keys: Keys, start: Images) -> dict[str, Images]:

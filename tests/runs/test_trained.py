@@ -5,7 +5,9 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from ssni_jax.data import read_image
 from ssni_jax.runs.atomic import write_json
+from ssni_jax.runs.report import write_report
 from ssni_jax.runs.status import is_complete, status
 from ssni_jax.runs.trained import load_trained, newest_pictures, steps_per_second
 from ssni_jax.runs.training_plots import curve, metric_names, smoothed, window
@@ -80,3 +82,11 @@ def test_a_value_that_is_no_number_is_left_out_of_the_curve():
     lines = [{"step": 1, "loss": float("nan")}, {"step": 2, "loss": 1.0}, {"step": 3}]
     assert ElementTree.fromstring(curve(lines, "loss")).tag.endswith("svg")
     assert ElementTree.fromstring(curve([{"step": 1, "loss": float("nan")}], "loss")).tag.endswith("svg")
+
+
+def test_the_report_writes_the_losses_of_all_trainings_as_one_picture(training, tmp_path):
+    for name in ("a", "b"):
+        training(tmp_path / name)
+    write_report(tmp_path)
+    height, width = read_image(tmp_path / "curves.png", 3).shape[:2]
+    assert width > 2 * height > 0  # two panels side by side

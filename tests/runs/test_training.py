@@ -170,3 +170,30 @@ def test_a_classifier_draws_nothing(tmp_path):
     assert not (tmp_path / "pictures").exists()
     lines = (tmp_path / "checkpoints" / "metrics.jsonl").read_text().splitlines()
     assert all(re.fullmatch(r"\{.*\}", line) and json.loads(line) for line in lines)
+
+
+class Told(nnx.Module):
+    """A convolution that refuses to run without a class, as ADM's networks for ImageNet do."""
+
+    def __init__(self, rngs):
+        self.conv = nnx.Conv(1, 1, (3, 3), rngs=rngs)
+        self.bias = nnx.Param(jnp.zeros(10))
+
+    def __call__(self, x, noise_label, *, class_labels, dropout_keys=None):
+        return self.conv(x) + (class_labels @ self.bias[...])[:, None, None, None]
+
+
+@dataclasses.dataclass(frozen=True)
+class TinyTold:
+    """The shape of a `Told`."""
+
+    def make(self, *, rngs):
+        return Told(rngs)
+
+
+@pytest.mark.parametrize("loss", [DenoisingLoss(EdmCoefficients(), n_classes=10), ConsistencyLoss(n_classes=10)])
+def test_a_class_conditional_network_is_told_the_classes_in_training_and_in_its_pictures(loss, tmp_path):
+    before = np.zeros(10)
+    run(dataclasses.replace(EXPERIMENT, network=TinyTold(), loss=loss, pictures_every=6), tmp_path)
+    after = read_arrays(tmp_path / "tiny").part("bias", ())
+    assert len(list((tmp_path / "pictures").iterdir())) == 2 and not np.array_equal(before, after)
