@@ -155,15 +155,7 @@ def test_a_config_that_is_none_is_named(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_is_short_builds_and_lists_its_fields(config, capsys, tmp_path, monkeypatch):
-    pixels = {"images": np.zeros((20, 32, 32, 3), np.uint8), "labels": np.arange(20) % 10}
-    for name in ("train_0", "test"):
-        (tmp_path / "data" / "cifar10").mkdir(parents=True, exist_ok=True)
-        np.savez(tmp_path / "data" / "cifar10" / f"cifar10_{name}.npz", **pixels)
-    for part in ("train", "val"):
-        (tmp_path / "data" / "imagenet64" / part / "0").mkdir(parents=True)
-        write_image(tmp_path / "data" / "imagenet64" / part / "0" / "0.png", np.zeros((64, 64, 3)))
-    monkeypatch.chdir(tmp_path)  # where the data lie that configs name
+def test_every_config_is_short_builds_and_lists_its_fields(config, capsys, data_of_configs):
     assert len(config.read_text().splitlines()) <= 40
     kinds = {"import Training": "train", "import Certification": "certify", "import Evaluation": "evaluate"}
     command = next(command for kind, command in kinds.items() if kind in config.read_text())

@@ -46,6 +46,17 @@ def test_the_bound_of_one_look_is_above_the_truth_with_probability_alpha_at_most
     assert ALPHA / 2 < binom.pmf(votes[wrong], N, p).sum() <= ALPHA
 
 
+@pytest.mark.parametrize(
+    "stopping", [FixedDraws(), AlphaSpending(0.6, (25, 50, 100, 200))], ids=lambda v: type(v).__name__
+)
+def test_two_thousand_images_of_any_difficulty_are_covered_with_probability_one_minus_alpha(stopping):
+    rng = np.random.default_rng(3)
+    p = rng.uniform(0.3, 1.0, SIMULATED)
+    _, done = simulate(stopping, p[:, None], rng)
+    wrong = (done.label == 0) & (ndtr(done.radius / SIGMA) > p)
+    assert 0 < np.mean(wrong) <= ALPHA
+
+
 def test_looking_often_without_spending_alpha_would_break_the_promise():
     """The same simulation tells a wrong rule from a right one."""
     stopping, p = AlphaSpending(0.0, (25, 50, 100, 200)), 0.5
