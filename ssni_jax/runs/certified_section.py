@@ -3,9 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ssni_jax.runs import certified_plots as plots
 from ssni_jax.runs.certified import Certified
-from ssni_jax.runs.certified_summary import at_sigma, reach, reachable_radii, summarise_certified
+from ssni_jax.runs.certified_summary import (
+    at_sigma,
+    certified_accuracy,
+    reach,
+    reachable_radii,
+    summarise_certified,
+)
 from ssni_jax.runs.pareto import stated_radius
 from ssni_jax.runs.pareto_plots import Panel, panels, pareto_svg
 
@@ -28,9 +36,10 @@ class Comparison(NamedTuple):
 
 
 def compare_certified(runs: Sequence[Certified]) -> Comparison:
-    """The numbers of every method; radii go as far as the farthest-reaching one."""
+    """The numbers of every method; radii end with the first that no method certifies, though it could be reached."""
     largest = max(reach(run.records, alpha_of(run)) for run in runs)
     radii = reachable_radii(largest)
+    radii = radii[: 1 + max(int(np.count_nonzero(certified_accuracy(run.records, radii))) for run in runs)]
     methods = [summarise_certified(run.name, run.records, radii, alpha_of(run)) for run in runs]
     begun, radius = [method for method in methods if method["sigmas"]], stated_radius(radii)
     distance = distance_name(next((run.experiment.get("distance") for run in runs), None))
