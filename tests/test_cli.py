@@ -133,7 +133,15 @@ def test_an_unknown_preset_is_named(folder, capsys):
 
 
 def test_an_unknown_key_gets_a_suggestion(tmp_path, capsys):
-    error = refused(capsys, "evaluate", CONFIGS[0], "--workdir", tmp_path / "w", "--attack.threat.epsilon", "1")
+    error = refused(
+        capsys,
+        "evaluate",
+        ROOT / "configs" / "ssni_n_digits.py",
+        "--workdir",
+        tmp_path / "w",
+        "--attack.threat.epsilon",
+        "1",
+    )
     assert "epsilon" in error and "--attack.threat.eps FLOAT" in error
     assert not (tmp_path / "w").exists()
 

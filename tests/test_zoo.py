@@ -26,15 +26,15 @@ def copied(tmp_path):
     return tmp_path
 
 
-def test_the_bundled_weights_fit_into_eight_megabytes():
-    assert sum(file.stat().st_size for file in bundled_path().iterdir()) < 8e6
+def test_each_bundled_network_has_less_than_twelve_megabytes():
+    assert max(file.stat().st_size for file in bundled_path().iterdir()) < 12e6
 
 
 @pytest.mark.parametrize("name", bundled())
 def test_a_bundled_network_says_its_licence_origin_and_hashes(name):
     about = Pretrained(name).about()
     assert {"architecture", "licence", "date", "training", "sha256", "fingerprint", "data"} <= about.keys()
-    assert about["data"] == Digits("train").fingerprint
+    assert name.startswith("cifar10") or about["data"] == Digits("train").fingerprint
 
 
 @pytest.mark.parametrize("name", bundled())
@@ -73,9 +73,7 @@ def test_missing_weights_are_named(copied):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(
-        FileNotFoundError, match="no stored network 'cifar': give one of digits-classifier, digits-score"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"no stored network 'cifar': give one of cifar10-.*, digits-score"):
         Pretrained("cifar").load()
 
 

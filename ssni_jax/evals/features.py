@@ -7,7 +7,6 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from ssni_jax.core.types import Images
 from ssni_jax.networks import Classifier
 
 
@@ -61,7 +60,7 @@ def check_same(a: Features | Moments, b: Features | Moments) -> None:
         raise ValueError(f"{a.name} features cannot be compared with {b.name} features: take both of one network.")
 
 
-def extract(name: str, classifier: Classifier, batches: Iterable[Images | np.ndarray]) -> Iterator[Features]:
+def extract(name: str, classifier: Classifier, batches: Iterable[jax.Array | np.ndarray]) -> Iterator[Features]:
     """The pooled features of every batch of images in [0, 1], on the host."""
     run: Callable[..., jax.Array] = jax.jit(lambda classifier, x: classifier.features(x))
     for x in batches:

@@ -52,8 +52,13 @@ class Certification:
         check_draws(self.stopping, self.n_estimation, self.alpha, max(self.sigmas))
 
     def check_images(self) -> None:
-        """Refuses images without labels; not done at construction, where a flag may still name other images."""
+        """Refuses too few images and ones without labels; at construction a flag may still name others."""
         check_labelled(self.images)
+        if self.n_images is not None and self.n_images > len(self.images):
+            raise ValueError(
+                f"n_images={self.n_images} is more than the {len(self.images)} images of the source: choose fewer, or "
+                "None for all."
+            )
 
     @property
     def ids(self) -> list[int]:

@@ -237,10 +237,11 @@ def test_a_workdir_of_another_config_or_network_is_refused(finished, experiment)
         ({"alpha": 1.0}, r"alpha=1\.0 is no probability of error"),
         ({"sigmas": (0.1, 0.1)}, "are not different positive noise levels"),
         ({"sigmas": (0.0,)}, "are not different positive noise levels"),
-        ({"n_images": 401}, "n_images=401 is not between 1 and the 400 images"),
+        ({"n_images": 401}, "n_images=401 is more than the 400 images"),
+        ({"n_images": 0}, "n_images=0 is less than 1"),
         ({"every": 0}, "every=0 is less than 1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(experiment, changes, match):
     with pytest.raises(ValueError, match=match):
-        dataclasses.replace(experiment, **changes)
+        dataclasses.replace(experiment, **changes).check_images()
