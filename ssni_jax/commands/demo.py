@@ -123,7 +123,7 @@ def certified_table(methods: Sequence[dict]) -> Table:
     """Certified accuracy at a few radii, as papers show it."""
     radii = methods[0]["radii"]
     n = methods[0]["sigmas"][0]["n"]
-    title = f"Certified accuracy by l2 radius: {n} images, {N_DRAWS} draws of noise {SIGMA}, alpha 0.001"
+    title = f"Certified accuracy by l2 radius: {n} images, {N_DRAWS} draws of noise {SIGMA}, alpha {methods[0]['alpha']}"
     shown = Table(title=title)
     for column in ("method", *(f"{radius:g}" for radius in radii), "ACR", "NFE/draw", "ms/draw"):
         shown.add_column(column, justify="left" if column == "method" else "right")
