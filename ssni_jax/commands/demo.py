@@ -121,9 +121,9 @@ def table(rows: Sequence[dict]) -> Table:
 
 def certified_table(methods: Sequence[dict]) -> Table:
     """Certified accuracy at a few radii, as papers show it."""
-    radii = methods[0]["radii"]
+    radii, alpha = methods[0]["radii"], methods[0]["alpha"]
     n = methods[0]["sigmas"][0]["n"]
-    title = f"Certified accuracy by l2 radius: {n} images, {N_DRAWS} draws of noise {SIGMA}, alpha {methods[0]['alpha']}"
+    title = f"Certified accuracy by l2 radius: {n} images, {N_DRAWS} draws of noise {SIGMA}, alpha {alpha}"
     shown = Table(title=title)
     for column in ("method", *(f"{radius:g}" for radius in radii), "ACR", "NFE/draw", "ms/draw"):
         shown.add_column(column, justify="left" if column == "method" else "right")

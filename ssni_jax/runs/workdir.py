@@ -77,7 +77,7 @@ def workdirs(path: str | Path) -> list[Path]:
 
 
 def kind_of(workdir: Path) -> str:
-    """What it is about: "training", as its experiment says, or "evaluation" or "certification", as its run.json does."""
+    """What it is about: "training" by its experiment, "evaluation" or "certification" by its run.json."""
     if read_json(workdir / "experiment.json").get("kind") == "Training":
         return "training"
     run = workdir / "run.json"
