@@ -5,10 +5,10 @@ The classifier and LPIPS are converted by the commands in docs/consistency.md. `
 
 from ssni_jax.core.protocols import Predict
 from ssni_jax.data import Npz
+from ssni_jax.experiments.certification import Certification
 from ssni_jax.networks import Perceptual
 from ssni_jax.purify import Defense, Vote
 from ssni_jax.recipes import consistency, dds, densepure, edm_one_step, pf_ode, unpurified
-from ssni_jax.runs.certifying import Certification
 from ssni_jax.zoo import Pretrained
 
 denoiser, classify = Pretrained("cifar10-small-edm"), Pretrained("weights/resnet56-4bfd9763")

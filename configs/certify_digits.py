@@ -2,10 +2,10 @@
 
 from ssni_jax.core.protocols import Predict
 from ssni_jax.data import Digits
+from ssni_jax.experiments.certification import Certification
 from ssni_jax.networks import FeatureDistance
 from ssni_jax.purify import Defense, Vote
 from ssni_jax.recipes import consistency, dds, densepure, edm_one_step, pf_ode, unpurified
-from ssni_jax.runs.certifying import Certification
 from ssni_jax.schedules import VP
 from ssni_jax.zoo import Pretrained
 

@@ -1,8 +1,8 @@
 """The bundled consistency model: the score network of the digits, distilled along its probability-flow ODE."""
 
 from ssni_jax.data import Digits
+from ssni_jax.experiments.experiment import Training
 from ssni_jax.networks import ConsistencyCoefficients, PseudoHuber, SongUNetConfig
-from ssni_jax.runs.experiment import Training
 from ssni_jax.training import AlongOde, ConsistencyLoss, Levels, Neighbours, RAdam
 from ssni_jax.zoo import Pretrained
 

@@ -1,8 +1,8 @@
 """Consistency distillation on ImageNet-64 as published (Song et al. 2023, arXiv:2303.01469, appendix C)."""
 
 from ssni_jax.data import ImageFolder
+from ssni_jax.experiments.experiment import Training
 from ssni_jax.networks import AdmUNetConfig, ConsistencyCoefficients, Perceptual
-from ssni_jax.runs.experiment import Training
 from ssni_jax.training import Average, Levels, RAdam, consistency_distillation
 from ssni_jax.zoo import Pretrained
 

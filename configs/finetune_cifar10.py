@@ -4,8 +4,8 @@
 """
 
 from ssni_jax.data import Npz
+from ssni_jax.experiments.experiment import Training
 from ssni_jax.networks import ConsistencyCoefficients, Perceptual, Snapped, SongUNetConfig
-from ssni_jax.runs.experiment import Training
 from ssni_jax.training import ConsistencyFineTuning, Mirror, RAdam
 from ssni_jax.zoo import Pretrained
 

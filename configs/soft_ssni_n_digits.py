@@ -2,9 +2,9 @@
 
 from ssni_jax.attacks import Eot, Linf, Pgd
 from ssni_jax.data import Digits
+from ssni_jax.experiments.experiment import Evaluation
 from ssni_jax.purify import Defense
 from ssni_jax.recipes import diffpure_ddpm, soft, ssni_n
-from ssni_jax.runs.experiment import Evaluation
 from ssni_jax.zoo import Pretrained
 
 score = Pretrained("digits-score")

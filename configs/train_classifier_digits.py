@@ -1,8 +1,8 @@
 """The bundled classifier: a WideResNet-10-1 on the training digits."""
 
 from ssni_jax.data import Digits
+from ssni_jax.experiments.experiment import Training
 from ssni_jax.networks import Preprocessing, WideResNetConfig
-from ssni_jax.runs.experiment import Training
 from ssni_jax.training import Adam, CrossEntropy, Shift
 
 experiment = Training(

@@ -1,8 +1,8 @@
 """The bundled score network: a small DDPM++ on the training digits."""
 
 from ssni_jax.data import Digits
+from ssni_jax.experiments.experiment import Training
 from ssni_jax.networks import EdmCoefficients, SongUNetConfig
-from ssni_jax.runs.experiment import Training
 from ssni_jax.training import Adam, DenoisingLoss
 
 experiment = Training(

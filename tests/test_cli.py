@@ -14,8 +14,8 @@ from ssni_jax import purify
 from ssni_jax.cli import COMMANDS, main
 from ssni_jax.commands import bench, check_gradient
 from ssni_jax.data import Digits, read_image, write_image
-from ssni_jax.runs.gradient_check import Comparison, Slopes
-from ssni_jax.runs.records import merge_records
+from ssni_jax.evals.gradient_check import Comparison, Slopes
+from ssni_jax.journal.records import merge_records
 from ssni_jax.zoo import bundled_path
 
 ROOT = Path(__file__).parent.parent

@@ -11,8 +11,8 @@ from ssni_jax.cli import main
 from ssni_jax.convert import save_network
 from ssni_jax.core.describe import describe
 from ssni_jax.data import Digits, read_image, write_image
+from ssni_jax.evals.comparison import aligned, open_images, pairs_of
 from ssni_jax.networks import LpipsConfig, Preprocessing, WideResNetConfig, abstract, flat
-from ssni_jax.runs.comparison import aligned, open_images, pairs_of
 from ssni_jax.zoo import Pretrained
 from tests.test_cli import refused
 

@@ -13,9 +13,9 @@ from ssni_jax.commands.config import read_experiment
 from ssni_jax.core.rng import sample_keys
 from ssni_jax.data import take
 from ssni_jax.dist import global_rows, make_mesh, whole
-from ssni_jax.runs.atomic import write_bytes
-from ssni_jax.runs.bench import Load, cost_report, machine
-from ssni_jax.runs.experiment import Evaluation, check_positive
+from ssni_jax.evals.cost import Load, cost_report, machine
+from ssni_jax.experiments.experiment import Evaluation, check_positive
+from ssni_jax.files.atomic import write_bytes
 from ssni_jax.zoo import check_fit, resolve
 
 

@@ -15,8 +15,8 @@ from ssni_jax.core.fingerprint import fingerprint
 from ssni_jax.data import Digits, ImageFolder, Npz, TfdsDirectory, evaluation_batches
 from ssni_jax.dist import make_mesh, whole
 from ssni_jax.evals.calibrate import reference_norms
+from ssni_jax.files.atomic import write_bytes
 from ssni_jax.purify import Calibration, ScoreNorm
-from ssni_jax.runs.atomic import write_bytes
 from ssni_jax.schedules import VP
 from ssni_jax.zoo import Pretrained
 

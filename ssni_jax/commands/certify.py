@@ -12,10 +12,10 @@ import tyro
 
 from ssni_jax.commands.config import overridden, read_experiments
 from ssni_jax.dist import make_mesh, whole
+from ssni_jax.experiments.certification import Certification
+from ssni_jax.jobs.certify import Ready, run_certification
+from ssni_jax.journal.status import is_complete, status
 from ssni_jax.recipes import denoised
-from ssni_jax.runs.certification import Ready, run_certification
-from ssni_jax.runs.certifying import Certification
-from ssni_jax.runs.status import is_complete, status
 from ssni_jax.zoo import check_fit, resolve
 
 

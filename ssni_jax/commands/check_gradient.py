@@ -13,9 +13,9 @@ from ssni_jax.attacks import CrossEntropy
 from ssni_jax.commands.config import read_experiment
 from ssni_jax.core.rng import sample_keys
 from ssni_jax.data import take
+from ssni_jax.evals.gradient_check import TOLERANCE, Case, Comparison, Slopes, compare, compare_slopes, passes
+from ssni_jax.experiments.experiment import Evaluation
 from ssni_jax.purify.surrogate import surrogate
-from ssni_jax.runs.experiment import Evaluation
-from ssni_jax.runs.gradient_check import TOLERANCE, Case, Comparison, Slopes, compare, compare_slopes, passes
 from ssni_jax.zoo import check_fit, resolve
 
 SURROGATE_STEPS = 5

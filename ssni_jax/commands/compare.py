@@ -12,11 +12,7 @@ import jax.numpy as jnp
 import tyro
 
 from ssni_jax.core.types import Tree
-from ssni_jax.evals.features import Features, extract, joined
-from ssni_jax.evals.quality import psnr, ssim
-from ssni_jax.networks import Classifier
-from ssni_jax.runs.atomic import write_bytes
-from ssni_jax.runs.comparison import (
+from ssni_jax.evals.comparison import (
     Images,
     aligned,
     compare_sets,
@@ -25,7 +21,11 @@ from ssni_jax.runs.comparison import (
     score_pairs,
     summary,
 )
-from ssni_jax.runs.experiment import check_positive
+from ssni_jax.evals.features import Features, extract, joined
+from ssni_jax.evals.quality import psnr, ssim
+from ssni_jax.experiments.experiment import check_positive
+from ssni_jax.files.atomic import write_bytes
+from ssni_jax.networks import Classifier
 from ssni_jax.zoo import Pretrained
 
 DIGITS, NO_FEATURES = (8, 8, 1), "none"

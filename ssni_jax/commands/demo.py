@@ -14,15 +14,15 @@ from ssni_jax.attacks import HeldEot, Linf, Pgd
 from ssni_jax.commands.certify import prepared
 from ssni_jax.data import Digits, write_image
 from ssni_jax.dist import make_mesh, whole
+from ssni_jax.experiments.certification import Certification
+from ssni_jax.experiments.experiment import Evaluation
+from ssni_jax.files.atomic import read_json
+from ssni_jax.jobs.certify import run_certification
+from ssni_jax.jobs.evaluate import run_evaluation
+from ssni_jax.journal.formats import number, percent, percent_interval
+from ssni_jax.journal.pictures import load_pictures, picture_ids
 from ssni_jax.presets import preset
-from ssni_jax.runs.atomic import read_json
-from ssni_jax.runs.certification import run_certification
-from ssni_jax.runs.certifying import Certification
-from ssni_jax.runs.evaluation import run_evaluation
-from ssni_jax.runs.experiment import Evaluation
-from ssni_jax.runs.formats import number, percent, percent_interval
-from ssni_jax.runs.pictures import load_pictures, picture_ids
-from ssni_jax.runs.report import write_report
+from ssni_jax.report.page import write_report
 from ssni_jax.zoo import resolve
 
 ROWS = {

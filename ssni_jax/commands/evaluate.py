@@ -12,10 +12,10 @@ import tyro
 from ssni_jax.commands.config import overridden, read_experiment
 from ssni_jax.core.describe import describe
 from ssni_jax.dist import make_mesh, whole
+from ssni_jax.experiments.experiment import Evaluation
+from ssni_jax.jobs.evaluate import run_evaluation
+from ssni_jax.journal.status import is_complete, status
 from ssni_jax.purify import Defense, NoDeviation
-from ssni_jax.runs.evaluation import run_evaluation
-from ssni_jax.runs.experiment import Evaluation
-from ssni_jax.runs.status import is_complete, status
 from ssni_jax.zoo import check_fit, resolve
 
 

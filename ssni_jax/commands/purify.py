@@ -11,9 +11,9 @@ import tyro
 from ssni_jax.api import Opened, purify_with
 from ssni_jax.commands.config import read_experiment
 from ssni_jax.data import ImageFolder, read_image, write_image
+from ssni_jax.experiments.experiment import Evaluation
 from ssni_jax.presets import preset
 from ssni_jax.purify import Defense
-from ssni_jax.runs.experiment import Evaluation
 from ssni_jax.zoo import Pretrained
 
 CHUNK = 1024

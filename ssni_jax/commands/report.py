@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import tyro
 
-from ssni_jax.runs.report import write_report
-from ssni_jax.runs.status import status
+from ssni_jax.journal.status import status
+from ssni_jax.report.page import write_report
 
 
 @dataclasses.dataclass(frozen=True)

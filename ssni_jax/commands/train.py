@@ -10,8 +10,8 @@ import tyro
 
 from ssni_jax.commands.config import overridden, read_experiment
 from ssni_jax.dist import make_mesh, whole
-from ssni_jax.runs.experiment import Training
-from ssni_jax.runs.training import run_training
+from ssni_jax.experiments.experiment import Training
+from ssni_jax.jobs.train import run_training
 from ssni_jax.zoo import resolve
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.stats import norm
 
 from ssni_jax.certify import certify
-from ssni_jax.runs.records import RecordWriter
-from ssni_jax.runs.workdir import open_workdir, write_run
+from ssni_jax.journal.records import RecordWriter
+from ssni_jax.journal.workdir import open_workdir, write_run
 
 SIGMAS = (0.25, 0.5, 1.0)
 QUALITY = {"transport": 4.0, "distance": 0.2, "psnr": 20.0, "ssim": 0.7}

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssni_jax.runs.pictures import save_pictures
-from ssni_jax.runs.records import RecordWriter
-from ssni_jax.runs.workdir import open_workdir, write_run
+from ssni_jax.journal.pictures import save_pictures
+from ssni_jax.journal.records import RecordWriter
+from ssni_jax.journal.workdir import open_workdir, write_run
 
 
 def make_record(id: int, **changes) -> dict:

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from ssni_jax.runs.atomic import plain, read_json, write_arrays, write_json
+from ssni_jax.files.atomic import plain, read_json, write_arrays, write_json
 
 
 def fail(*_):

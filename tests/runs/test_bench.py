@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from ssni_jax.dist import make_mesh
+from ssni_jax.evals.cost import Load, cost_report, fixed, t_star
 from ssni_jax.purify import Constant, Defense, NoDeviation, Rounded, SsniSigmoid
-from ssni_jax.runs.bench import Load, cost_report, fixed, t_star
 from tests.kit import images, keys, recipes
 from tests.runs.test_gradient_check import CLASSIFY
 

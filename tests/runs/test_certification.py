@@ -13,14 +13,14 @@ from ssni_jax.certify import predict as majority
 from ssni_jax.core.arrays import over
 from ssni_jax.core.pytree import pytree
 from ssni_jax.data import Digits
+from ssni_jax.experiments.certification import Certification
+from ssni_jax.jobs.certify import Ready, run_certification
+from ssni_jax.journal.certification import UNIT, certificate, load_certified, predicted
+from ssni_jax.journal.records import merge_records
+from ssni_jax.journal.status import is_complete, status
+from ssni_jax.journal.workdir import load_all
 from ssni_jax.purify import Defense, Vote
 from ssni_jax.recipes import denoised, edm_one_step, unpurified
-from ssni_jax.runs.certification import Ready, run_certification
-from ssni_jax.runs.certified import UNIT, certificate, load_certified, predicted
-from ssni_jax.runs.certifying import Certification
-from ssni_jax.runs.records import merge_records
-from ssni_jax.runs.status import is_complete, status
-from ssni_jax.runs.workdir import load_all
 
 SIGMAS = (0.1, 0.4)
 

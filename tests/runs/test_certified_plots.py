@@ -8,12 +8,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from ssni_jax.runs import certified_plots as plots
-from ssni_jax.runs.certified_summary import summarise_certified
-from ssni_jax.runs.figure import PAGE_COLOURS, new_panel
-from ssni_jax.runs.formats import L2, SIGMA
-from ssni_jax.runs.labels import freeze, label
-from ssni_jax.runs.pareto_plots import panels, pareto_svg, write_pareto
+from ssni_jax.journal.certified_rows import summarise_certified
+from ssni_jax.journal.formats import L2, SIGMA
+from ssni_jax.report.figures import radii as plots
+from ssni_jax.report.figures.labels import freeze, label
+from ssni_jax.report.figures.pareto import panels, pareto_svg, write_pareto
+from ssni_jax.report.figures.style import PAGE_COLOURS, new_panel
 from tests.runs.certifications import certified_record, certified_records
 
 NAMES = ["plain", "one-step <DDPM>", "costs $5$ & more"]

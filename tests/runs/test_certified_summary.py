@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from ssni_jax.evals.statistics import interval
-from ssni_jax.runs.certified_plots import by_sigma, envelope
-from ssni_jax.runs.certified_summary import (
+from ssni_jax.journal.certified_rows import (
     at_sigma,
     average_radius,
     certified_accuracy,
@@ -13,6 +12,7 @@ from ssni_jax.runs.certified_summary import (
     reachable_radii,
     summarise_certified,
 )
+from ssni_jax.report.figures.radii import by_sigma, envelope
 from tests.runs.certifications import SIGMAS, certified_record, certified_records
 
 RADII = np.linspace(0, 4, 2001)

@@ -1,8 +1,8 @@
 """The Markdown tables are tables, whatever methods are called."""
 
-from ssni_jax.runs.certified_summary import summarise_certified
-from ssni_jax.runs.certified_table import markdown
-from ssni_jax.runs.formats import DASH, SIGMA
+from ssni_jax.journal.certified_rows import summarise_certified
+from ssni_jax.journal.formats import DASH, SIGMA
+from ssni_jax.report.markdown import markdown
 from tests.runs.certifications import certified_records
 
 

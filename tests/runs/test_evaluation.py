@@ -13,14 +13,14 @@ from ssni_jax.attacks import HeldEot, Linf, Pgd
 from ssni_jax.core.arrays import over
 from ssni_jax.core.pytree import pytree
 from ssni_jax.data import Digits
+from ssni_jax.experiments.experiment import Evaluation
+from ssni_jax.jobs.evaluate import differentiated, gradient_name, run_evaluation
+from ssni_jax.journal.records import merge_records
+from ssni_jax.journal.rows import summarise
+from ssni_jax.journal.status import is_complete
+from ssni_jax.journal.workdir import load_results
 from ssni_jax.purify import Defense, Rounded, ScoreNorm, SsniSigmoid, StraightThrough, StraightThroughTime
 from ssni_jax.recipes import diffpure_ddpm
-from ssni_jax.runs.evaluation import differentiated, gradient_name, run_evaluation
-from ssni_jax.runs.experiment import Evaluation
-from ssni_jax.runs.records import merge_records
-from ssni_jax.runs.status import is_complete
-from ssni_jax.runs.summary import summarise
-from ssni_jax.runs.workdir import load_results
 from ssni_jax.schedules import VP
 
 N_IMAGES = 20

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ssni_jax.runs import formats
-from ssni_jax.runs.formats import DASH, MINUS
+from ssni_jax.journal import formats
+from ssni_jax.journal.formats import DASH, MINUS
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ import pytest
 
 from ssni_jax.attacks import CrossEntropy
 from ssni_jax.core.pytree import pytree
-from ssni_jax.purify import Defense, NoDeviation
-from ssni_jax.runs.gradient_check import (
+from ssni_jax.evals.gradient_check import (
     TOLERANCE,
     Case,
     approximations,
@@ -22,6 +21,7 @@ from ssni_jax.runs.gradient_check import (
     relative,
     stored_gradient,
 )
+from ssni_jax.purify import Defense, NoDeviation
 from tests.kit import SHAPE, images, keys, recipes
 
 CASE = Case(keys(6), images(6), jnp.arange(6) % 5, CrossEntropy())

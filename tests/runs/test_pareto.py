@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ssni_jax.runs.certified_summary import summarise_certified
-from ssni_jax.runs.pareto import (
+from ssni_jax.journal.certified_rows import summarise_certified
+from ssni_jax.journal.front import (
     Mark,
     accuracy_for_quality,
     accuracy_for_time,

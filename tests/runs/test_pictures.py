@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssni_jax.runs.pictures import LINF, grids, load_pictures, picture_ids, png, save_pictures
-from ssni_jax.runs.workdir import load_all
+from ssni_jax.journal.pictures import LINF, grids, load_pictures, picture_ids, png, save_pictures
+from ssni_jax.journal.workdir import load_all
 
 
 def pixels(source):
@@ -83,7 +83,7 @@ def test_images_with_pictures_in_most_defences_come_first(workdir):
 def test_large_pictures_are_fewer(workdir, monkeypatch):
     results = load_all(workdir("ssni-n", n=4))
     one_image = 5 * 8 * 8
-    monkeypatch.setattr("ssni_jax.runs.pictures.MAX_VALUES", 2 * one_image)
+    monkeypatch.setattr("ssni_jax.journal.pictures.MAX_VALUES", 2 * one_image)
     assert [grid["id"] for grid in grids(results)] == [0, 1]
-    monkeypatch.setattr("ssni_jax.runs.pictures.MAX_VALUES", 2 * one_image - 1)
+    monkeypatch.setattr("ssni_jax.journal.pictures.MAX_VALUES", 2 * one_image - 1)
     assert [grid["id"] for grid in grids(results)] == [0]

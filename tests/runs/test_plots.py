@@ -4,9 +4,9 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from ssni_jax.runs import plots
-from ssni_jax.runs.figure import PAGE_COLOURS
-from ssni_jax.runs.summary import summarise
+from ssni_jax.journal.rows import summarise
+from ssni_jax.report.figures import accuracies as plots
+from ssni_jax.report.figures.style import PAGE_COLOURS
 
 
 def texts(svg):

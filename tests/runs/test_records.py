@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ssni_jax.runs.records import RecordWriter, completed_ids, merge_records, missing_ids, read_records
+from ssni_jax.journal.records import RecordWriter, completed_ids, merge_records, missing_ids, read_records
 
 
 def write(workdir, records, process=0):

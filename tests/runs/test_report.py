@@ -8,14 +8,14 @@ from html.parser import HTMLParser
 import pytest
 
 from ssni_jax.evals.statistics import paired_difference
-from ssni_jax.runs.certified import load_certified
-from ssni_jax.runs.certified_summary import summarise_certified
-from ssni_jax.runs.evaluated_section import compare
-from ssni_jax.runs.formats import DASH, SIGMA, number, percent, percent_interval, points, share
-from ssni_jax.runs.records import RecordWriter
-from ssni_jax.runs.report import write_report
-from ssni_jax.runs.summary import robust_scores, summarise
-from ssni_jax.runs.workdir import load_all, load_results, open_workdir, write_run
+from ssni_jax.journal.certification import load_certified
+from ssni_jax.journal.certified_rows import summarise_certified
+from ssni_jax.journal.formats import DASH, SIGMA, number, percent, percent_interval, points, share
+from ssni_jax.journal.records import RecordWriter
+from ssni_jax.journal.rows import robust_scores, summarise
+from ssni_jax.journal.workdir import load_all, load_results, open_workdir, write_run
+from ssni_jax.report.page import write_report
+from ssni_jax.report.sections.evaluation import compare
 from tests.runs.certifications import certified_record, certified_records, certified_workdir
 
 

@@ -1,9 +1,9 @@
 """Status says how far, how well so far, and how to go on."""
 
-from ssni_jax.runs.formats import DASH
-from ssni_jax.runs.status import is_complete, status
-from ssni_jax.runs.summary import summarise
-from ssni_jax.runs.workdir import load_results
+from ssni_jax.journal.formats import DASH
+from ssni_jax.journal.rows import summarise
+from ssni_jax.journal.status import is_complete, status
+from ssni_jax.journal.workdir import load_results
 
 
 def test_an_unfinished_run_says_how_to_resume(workdir):

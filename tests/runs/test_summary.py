@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ssni_jax.evals.statistics import interval, wilson
-from ssni_jax.runs.summary import summarise
+from ssni_jax.journal.rows import summarise
 
 KEYS = ["defense", "clean", "clean_ci", "robust", "robust_ci", "mean_t", "nfe_per_image", "seconds_per_image"]
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from ssni_jax.data import read_image
-from ssni_jax.runs.atomic import write_json
-from ssni_jax.runs.report import write_report
-from ssni_jax.runs.status import is_complete, status
-from ssni_jax.runs.trained import load_trained, newest_pictures, steps_per_second
-from ssni_jax.runs.training_plots import curve, metric_names, smoothed, window
+from ssni_jax.files.atomic import write_json
+from ssni_jax.journal.status import is_complete, status
+from ssni_jax.journal.training import load_trained, newest_pictures, steps_per_second
+from ssni_jax.report.figures.curves import curve, metric_names, smoothed, window
+from ssni_jax.report.page import write_report
 
 
 def test_status_says_how_far_how_well_and_how_to_resume(training, tmp_path):

@@ -14,11 +14,11 @@ from PIL import Image
 
 from ssni_jax.convert import read_arrays
 from ssni_jax.data import Digits
+from ssni_jax.experiments.experiment import Training
+from ssni_jax.jobs import train as training
+from ssni_jax.jobs.train import run_training
 from ssni_jax.networks import ConsistencyCoefficients, EdmCoefficients
 from ssni_jax.networks.network import make_network
-from ssni_jax.runs import training
-from ssni_jax.runs.experiment import Training
-from ssni_jax.runs.training import run_training
 from ssni_jax.training import CrossEntropy, DenoisingLoss
 from ssni_jax.training.consistency import Average, ConsistencyLoss
 

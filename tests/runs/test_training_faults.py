@@ -19,7 +19,7 @@ N_STEPS, SAVED = 200, 20
 CONFIG = f"""
 from ssni_jax.data import Digits
 from ssni_jax.networks import ConsistencyCoefficients, SongUNetConfig
-from ssni_jax.runs.experiment import Training
+from ssni_jax.experiments.experiment import Training
 from ssni_jax.training import RAdam
 from ssni_jax.training.consistency import Average, ConsistencyLoss
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ssni_jax.runs.workdir import config_hash, first_difference, load_all, load_results, open_workdir, write_run
+from ssni_jax.journal.workdir import config_hash, first_difference, load_all, load_results, open_workdir, write_run
 
 EXPERIMENT = {"name": "digits", "attack": {"eps": 0.1, "steps": 20}, "rounds": [{"t": 0.1}, {"t": 0.2}]}
 

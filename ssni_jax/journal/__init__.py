@@ -1,0 +1,3 @@
+"""What a workdir holds: identity, records, numbers and status."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""What a person reads: the page, its sections, figures and tables."""
+
+__all__: list[str] = []

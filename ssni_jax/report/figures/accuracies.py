@@ -1,0 +1,105 @@
+"""The figures of evaluations: blue is clean and vermilion adversarial, and the two also differ by line or marker."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from ssni_jax.journal.formats import percent
+from ssni_jax.journal.records import Record
+from ssni_jax.journal.rows import known, mean_t
+from ssni_jax.report.figures.style import ADVERSARIAL, CLEAN, INK, STYLE, as_svg, new_panel
+
+KINDS = (("clean", CLEAN, "-", "o"), ("adversarial", ADVERSARIAL, "--", "^"))
+T_LABEL = "noise level t (share of schedule)"
+NORM_LABEL = "score norm (dimensionless)"
+
+
+def accuracy_bars(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Clean and robust accuracy of every defence with 95 % intervals."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_panel(4.0, 0.75 + 0.52 * len(rows))
+        for offset, name, colour in ((-0.19, "clean", CLEAN), (0.19, "robust", ADVERSARIAL)):
+            _bars(axes, np.arange(len(rows)) + offset, rows, name, colour)
+        axes.set(yticks=range(len(rows)), yticklabels=[row["defense"] for row in rows], xlim=(0, 100))
+        axes.set_xlabel("accuracy (% of images), with 95 % intervals")
+        axes.invert_yaxis()
+        axes.tick_params(axis="y", length=0)
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderaxespad=0.2)
+        return as_svg(figure, "Bars: clean and robust accuracy of each defence")
+
+
+def _bars(axes: Axes, places: np.ndarray, rows: Sequence[Mapping[str, Any]], name: str, colour: str) -> None:
+    shares = np.array([[row[name] or 0.0, *row[f"{name}_ci"]] for row in rows]) * 100
+    reach = np.abs(shares[:, 1:] - shares[:, :1]).T
+    whiskers = {"ecolor": INK, "elinewidth": 1, "capsize": 2.5}
+    look: Any = {"facecolor": colour + "b0", "edgecolor": colour, "linewidth": 0.8, "error_kw": whiskers}
+    axes.barh(places, shares[:, 0], 0.34, xerr=reach, label=name, **look)
+    for place, row in zip(places, rows, strict=True):
+        axes.text(1.02, place, percent(row[name]), transform=axes.get_yaxis_transform(), va="center")
+
+
+def score_norms(records: Sequence[Record]) -> str:
+    """Histogram of the score norm of clean and of adversarial images."""
+    clean = known(record["clean_norm"] for record in records)
+    adversarial = known(record["adversarial_norm"] for record in records)
+    return _histogram(clean, adversarial, NORM_LABEL, "Histogram: score norm, clean and adversarial")
+
+
+def noise_levels(records: Sequence[Record]) -> str:
+    """Histogram of the noise level t(x) given to clean and to adversarial images, averaged over rounds."""
+    clean = known(mean_t(record["clean_t"]) for record in records)
+    adversarial = known(mean_t(record["adversarial_t"]) for record in records)
+    return _histogram(clean, adversarial, T_LABEL, "Histogram: noise level, clean and adversarial")
+
+
+def level_curve(records: Sequence[Record], curve: Mapping[str, Any] | None) -> str:
+    """Noise level against score norm, one mark an image, over the curve of the method where it is given."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_panel(3.3, 2.5)
+        if curve:
+            axes.plot(curve["norm"], curve["t"], color=INK, linewidth=1, label="t(norm)")
+        for name, colour, _, marker in KINDS:
+            points = [(record[f"{name}_norm"], mean_t(record[f"{name}_t"])) for record in records]
+            pairs = np.array([point for point in points if len(known(point)) == 2], dtype=float).reshape(-1, 2)
+            look: Any = {"s": 12, "marker": marker, "linewidth": 0.7, "rasterized": len(pairs) > 1000}
+            axes.scatter(*pairs.T, facecolor=colour + "40", edgecolor=colour, label=name, **look)
+        axes.set(xlabel=NORM_LABEL, ylabel=T_LABEL, xlim=_reach(records))
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="upper left", bbox_to_anchor=(-0.02, 1.16), ncols=3, borderaxespad=0, columnspacing=1.1)
+        return as_svg(figure, "Scatter: noise level against score norm")
+
+
+def _histogram(clean: list[float], adversarial: list[float], label: str, title: str) -> str:
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_panel(3.3, 2.5)
+        edges = _edges(np.array([*clean, *adversarial]))
+        for (name, colour, line, _), values in zip(KINDS, (clean, adversarial), strict=True):
+            counts = np.histogram(values, edges)[0].astype(float)
+            counts[counts == 0] = np.nan  # an empty bin draws no line along the axis
+            axes.stairs(counts, edges, fill=True, facecolor=colour + "38", edgecolor="none")
+            axes.stairs(counts, edges, color=colour, linestyle=line, linewidth=1.3, label=name, zorder=3)
+        axes.set(xlabel=label, ylabel="images")
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
+        axes.grid(axis="y")
+        axes.legend(loc="upper left", bbox_to_anchor=(-0.02, 1.16), ncols=2, borderaxespad=0)
+        return as_svg(figure, title)
+
+
+def _reach(records: Sequence[Record]) -> tuple[float, float] | None:
+    """The norms that occurred and a little around them: a given curve may go on for long."""
+    norms = known(record[key] for record in records for key in ("clean_norm", "adversarial_norm"))
+    margin = 0.06 * (max(norms) - min(norms)) if norms else 0.0
+    return (min(norms) - margin, max(norms) + margin) if margin else None
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Common bins for both kinds, at most 40; a single value gets a bin of its own."""
+    if values.size == 0 or np.ptp(values) == 0:
+        middle = float(values[0]) if values.size else 0.5
+        return middle + np.array([-0.05, 0.05]) * (abs(middle) or 1.0)
+    return np.histogram_bin_edges(values, min(40, max(8, round(1.5 * np.sqrt(values.size)))))
