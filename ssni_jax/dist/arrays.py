@@ -15,7 +15,7 @@ def global_rows(mesh: Mesh, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Ar
     """The global batch whose rows are the processes' `batch` one after the other, split over "data"."""
     n_rows, n_parts = len(next(iter(batch.values()))), max(1, mesh.shape["data"] // jax.process_count())
     if n_rows % n_parts:
-        raise ValueError(f"{n_rows} rows a process do not divide over {n_parts} devices; choose a multiple of that.")
+        raise ValueError(f"{n_rows} rows per process do not divide over {n_parts} devices; choose a multiple of that.")
     place = rows(mesh)
     return {name: jax.make_array_from_process_local_data(place, value) for name, value in batch.items()}
 

@@ -1,27 +1,34 @@
-"""Starting and agreeing among processes; a single process needs none of it."""
+"""Joining the processes of a job; a single process needs none of it."""
 
+import itertools
 import os
+import sys
 import threading
 from collections.abc import Mapping
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
+
+from ssni_jax.dist.service import barrier
+from ssni_jax.lifecycle import heartbeat_s, several
 
 GRACE_S = 60
+_waits = itertools.count()
 
 
 def start_processes(timeout_s: int = 300, environment: Mapping[str, str] = os.environ) -> int:
     """Joins this process to the others of the job and returns how many there are; without a launcher it does nothing.
 
     Set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or start under SLURM or on a TPU pod.
+    SSNI_HEARTBEAT_S sets the seconds of silence after which a process counts as lost.
     """
     if jax.distributed.is_initialized():
         return jax.process_count()
     if not several(environment):
         return 1
     # JAX aborts the whole process at its own time-out, with a page of stack: wait beside it, and give up before it.
-    options = {**_address(environment), "initialization_timeout": timeout_s + GRACE_S}
+    heartbeat = heartbeat_s(environment)
+    options = {"initialization_timeout": timeout_s + GRACE_S, "heartbeat_timeout_seconds": heartbeat}
+    options |= _address(environment)
     failures: list[Exception] = []
     joining = threading.Thread(target=_join, args=(options, failures), daemon=True)
     joining.start()
@@ -30,23 +37,19 @@ def start_processes(timeout_s: int = 300, environment: Mapping[str, str] = os.en
         raise TimeoutError(_explained(environment, timeout_s))
     if failures:
         raise failures[0]
-    return jax.process_count()
+    n = jax.process_count()
+    if jax.process_index() == 0:
+        print(
+            f"ssni: {n} processes; one that is silent for {heartbeat} s counts as lost (SSNI_HEARTBEAT_S).",
+            file=sys.stderr,
+        )
+    return n
 
 
-def several(environment: Mapping[str, str]) -> bool:
-    """Whether the environment is that of a job with more than one process."""
-    if "JAX_COORDINATOR_ADDRESS" in environment:
-        return environment.get("JAX_NUM_PROCESSES") != "1"
-    if "SLURM_STEP_NODELIST" in environment:
-        return int(environment.get("SLURM_NTASKS", "1")) > 1
-    return "," in environment.get("TPU_WORKER_HOSTNAMES", "")
-
-
-def any_process(flag: bool) -> bool:
-    """Whether `flag` holds on any process; every process must ask at the same point."""
-    if jax.process_count() == 1:
-        return flag
-    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
+def wait_for_all(name: str) -> None:
+    """Returns when every process has come to the point `name`; all must come to the same points in the same order."""
+    if jax.process_count() > 1:
+        barrier(f"ssni/wait/{next(_waits)}/{name}")
 
 
 def _join(options: dict, failures: list[Exception]) -> None:
@@ -54,12 +57,6 @@ def _join(options: dict, failures: list[Exception]) -> None:
         jax.distributed.initialize(**options)
     except Exception as error:
         failures.append(error)
-
-
-def wait_for_all(name: str) -> None:
-    """Returns when every process has come to the point `name`."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
 
 
 def _address(environment: Mapping[str, str]) -> dict:

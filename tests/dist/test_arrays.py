@@ -19,7 +19,7 @@ def test_a_batch_goes_onto_the_mesh_and_comes_back(n_model):
 
 
 def test_rows_that_do_not_divide_over_the_devices_are_refused():
-    with pytest.raises(ValueError, match="7 rows a process do not divide over 8 devices"):
+    with pytest.raises(ValueError, match="7 rows per process do not divide over 8 devices"):
         global_rows(make_mesh(), {"id": np.arange(7)})
 
 

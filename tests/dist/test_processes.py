@@ -6,13 +6,12 @@ import textwrap
 
 import pytest
 
-from ssni_jax.dist import any_process, start_processes
-from ssni_jax.dist.processes import several
+from ssni_jax.dist import start_processes
+from ssni_jax.lifecycle import several
 
 
 def test_a_single_process_needs_nothing():
     assert start_processes(environment={}) == 1
-    assert any_process(True) and not any_process(False)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +44,7 @@ SCRIPT = """
     jax.config.update("jax_num_cpu_devices", 4)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     from ssni_jax.data import Digits, training_batches
-    from ssni_jax.dist import any_process, global_rows, make_mesh, on_every_host, start_processes
+    from ssni_jax.dist import agree, global_rows, make_mesh, on_every_host, start_processes
     try:
         n = start_processes(timeout_s=TIMEOUT)
     except TimeoutError as error:
@@ -53,7 +52,7 @@ SCRIPT = """
     batch = next(training_batches(Digits(), 16, 0, jax.process_index(), n))
     everything = on_every_host(global_rows(make_mesh(), {"id": batch["id"]}))["id"]
     expected = next(training_batches(Digits(), 16))["id"]
-    print(n, jax.device_count(), np.array_equal(everything, expected), any_process(jax.process_index() == 1))
+    print(n, jax.device_count(), np.array_equal(everything, expected), agree(None, [None, 15][jax.process_index()]))
 """
 
 
@@ -79,7 +78,7 @@ def test_two_processes_hold_one_global_batch(port):
     processes = [launch(i, port, 60) for i in range(2)]
     for process in processes:
         out, err = process.communicate(timeout=120)
-        assert "2 8 True True" in out, err
+        assert "2 8 True 15" in out, err
 
 
 def test_a_missing_process_is_said_in_one_sentence(port):
