@@ -1,6 +1,5 @@
 """What the tests share: denoisers with known answers, keys, images, and every recipe at toy size."""
 
-import dataclasses
 import functools
 
 import jax
@@ -8,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ssni_jax.core.arrays import over
-from ssni_jax.core.fingerprint import fingerprint
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import sample_keys
 from ssni_jax.purify import (
@@ -18,7 +16,6 @@ from ssni_jax.purify import (
     ClippedEstimate,
     Constant,
     Fixed,
-    Frozen,
     LowFrequencies,
     NegativeMse,
     Plain,
@@ -48,7 +45,6 @@ from ssni_jax.recipes import (
     gns,
     gns_released,
     pf_ode,
-    soft,
     ssni_l,
     ssni_n,
     unpurified,
@@ -141,8 +137,9 @@ def two_modes():
 @functools.cache
 def calibration():
     """Norms of images like those of the tests, so that their t(x) spreads over the whole range."""
-    norms = jax.jit(ScoreNorm(two_modes(), VP(), N_LEVELS))(keys(64, seed=9), 2 * images(64, seed=9) - 1)
-    return Calibration(tuple(np.asarray(norms).tolist()), fingerprint(two_modes()), "kit", "uniform pixels", N_LEVELS)
+    deviation = ScoreNorm(two_modes(), VP(), N_LEVELS)
+    norms = jax.jit(deviation)(keys(64, seed=9), 2 * images(64, seed=9) - 1)
+    return Calibration.measured(deviation, np.asarray(norms).tolist(), data="kit", images="uniform pixels")
 
 
 def bases():
@@ -161,7 +158,7 @@ def bases():
         "diffpure_ddim": diffpure_ddim(denoise, n_steps=4),
         "diffpure_ldsde": diffpure_ldsde(denoise, n_steps=4),
         "heun": diffpure(denoise, Heun(), n_steps=4),
-        "heun_karras": Purifier(denoise, VP(), (Round(Constant(0.1), Karras(4, schedule=VP()), Heun()),)),
+        "heun_karras": Purifier(denoise, VP(), (Round(Constant(0.1), Karras(4), Heun()),)),
         "one_step": Purifier(denoise, VP(), (Round(Constant(0.1), Uniform(1), Renoise()),)),
         "rounds": Purifier(denoise, VP(), gradual),
         "integer_steps": Purifier(denoise, DiscreteVP(), (Round(Constant(0.009), IntegerSteps(12), Ancestral()),)),
@@ -190,26 +187,37 @@ def over_l(base):
     return ssni_l(base, calibration())
 
 
-def frozen(purifier):
-    """The purifier whose t(x) has no gradient."""
-    rounds = tuple(dataclasses.replace(each, level=Frozen(each.level)) for each in purifier.rounds)
-    return dataclasses.replace(purifier, rounds=rounds)
+ADAPTIVE_BASES = ("diffpure_ddpm", "rounds", "integer_steps", "consistency", "gdmp_ssim")
 
 
 @functools.cache
 def recipes():
-    """Fixed-level methods and both SSNI variants of each, as published (t rounded)."""
-    over = {"": lambda base: base, "ssni_n ": over_n, "ssni_l ": over_l}
-    return {prefix + name: wrap(base) for prefix, wrap in over.items() for name, base in bases().items()}
+    """Every fixed-level method, and both SSNI variants over a few that differ in grid, schedule, rounds and guide."""
+    fixed = bases()
+    over = {"ssni_n": over_n, "ssni_l": over_l}
+    adaptive = {f"{name} {base}": wrap(fixed[base]) for name, wrap in over.items() for base in ADAPTIVE_BASES}
+    return {**fixed, **adaptive}
 
 
 @functools.cache
 def differentiable_recipes():
-    """Fixed-level methods, and SSNI with a gradient through t(x) and with that gradient stopped."""
-    fixed = {name: recipe for name, recipe in recipes().items() if not name.startswith("ssni")}
-    softened = {f"soft {name}": soft(recipe) for name, recipe in recipes().items() if name.startswith("ssni")}
-    stopped = {f"frozen {name}": frozen(soft(recipes()[name])) for name in recipes() if name.startswith("ssni_n")}
-    return {**fixed, **softened, **stopped}
+    """The structures that differ for a gradient: kinds of step, grids, guides, and ways through t(x)."""
+    fixed = (
+        "diffpure_sde",
+        "heun_karras",
+        "diffpure_sde_released",
+        "gdmp_ssim",
+        "freqpure",
+        "masked",
+        "diffpure_ldsde",
+    )
+    adaptive = {
+        "soft ssni_n rounds": recipes()["ssni_n rounds"].soft(),
+        "soft ssni_l diffpure_ddpm": recipes()["ssni_l diffpure_ddpm"].soft(),
+        "frozen ssni_n integer_steps": recipes()["ssni_n integer_steps"].soft().frozen(),
+        "straight-through ssni_n consistency": recipes()["ssni_n consistency"].straight_through(),
+    }
+    return {**{name: bases()[name] for name in fixed}, **adaptive}
 
 
 @jax.jit

@@ -27,7 +27,7 @@ from tests.kit import ShowsSigma, calibration, images, keys, run, two_modes
 
 NORMS = (200.0, 250.0, 300.0, 350.0, 400.0)
 XI = jnp.asarray([150.0, 300.0, 440.0])
-REFERENCE = Calibration(NORMS, fingerprint(two_modes()), "test", "norms", 20)
+REFERENCE = Calibration.measured(ScoreNorm(two_modes(), VP(), 20), NORMS, data="test", images="norms")
 
 
 def times(purifier, xi=XI):

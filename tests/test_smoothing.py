@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from ssni_jax.core.pytree import pytree
-from ssni_jax.purify import Constant, Defense, Identity, Purifier, Round, Vote
+from ssni_jax.purify import Constant, Defense, Purifier, Round, Vote, predictor
 from ssni_jax.recipes import (
     consistency,
     dds,
-    denoised,
     densepure,
     diffpure_ddpm,
     diffpure_ldsde,
@@ -19,9 +18,8 @@ from ssni_jax.recipes import (
     one_step,
     pf_ode,
     step_at_least,
-    unpurified,
 )
-from ssni_jax.schedules import CosineVP, DiscreteVP, IntegerSteps, Uniform
+from ssni_jax.schedules import VE, CosineVP, DiscreteVP, IntegerSteps, Uniform
 from ssni_jax.solvers import Ancestral, Euler
 from tests.kit import Gaussian, images, keys, over_n, two_modes
 
@@ -64,7 +62,7 @@ def first_call(predict, sigma):
     """An image that was noised, and what the network of a method saw at the highest noise, which comes first."""
     CALLS.clear()
     x = images(B) + sigma
-    jax.block_until_ready(run(denoised(predict, sigma), keys(B), x))
+    jax.block_until_ready(run(predict.at_noise(sigma), keys(B), x))
     jax.effects_barrier()
     return x, max(CALLS, key=lambda call: call[1].max())
 
@@ -87,40 +85,41 @@ def test_a_vote_gives_every_draw_the_same_noised_image():
     x, (state, told) = first_call(Vote(defense, 3), 0.5)
     np.testing.assert_allclose(told, 1.0, rtol=2e-6)
     np.testing.assert_allclose(state, 2 * x - 1, atol=1e-6)
-    given = denoised(Vote(defense, 3), 0.5)
+    given = Vote(defense, 3).at_noise(0.5)
     assert given.n == 3 and given.predict.classify is defense.classify
 
 
 def test_a_plain_classifier_stays_as_it_is():
-    defense = Defense(unpurified(Notes()), Pixels())
-    np.testing.assert_array_equal(denoised(defense, 0.5)(keys(B), images(B)), defense(keys(B), images(B)))
-    assert not denoised(defense, 0.5).purify.rounds
+    defense = predictor(Pixels())
+    np.testing.assert_array_equal(defense.at_noise(0.5)(keys(B), images(B)), defense(keys(B), images(B)))
+    assert defense.at_noise(0.5) is defense
 
 
 def test_one_step_is_the_denoiser_of_the_given_state():
     x = images(B)
-    found = denoised(edm_one_step(Gaussian()), 0.5)(keys(B), x)
+    found = edm_one_step(Gaussian()).at_noise(0.5)(keys(B), x)
     np.testing.assert_allclose(found, (Gaussian()(2 * x - 1, jnp.ones(B)) + 1) / 2, atol=1e-6)
 
 
 def test_the_level_of_smoothing_is_that_of_sigma_whatever_the_recipe_was_made_for():
-    made, other = denoised(pf_ode(Gaussian(), sigma=0.5), 0.5), denoised(pf_ode(Gaussian(), sigma=1.0), 0.5)
+    made, other = pf_ode(Gaussian(), sigma=0.5).at_noise(0.5), pf_ode(Gaussian(), sigma=1.0).at_noise(0.5)
     np.testing.assert_allclose(made(keys(B), images(B)), other(keys(B), images(B)), atol=1e-6)
 
 
 def test_equal_parts_of_noise_stay_equal():
     found, made = (
-        denoised(consistency(Gaussian(), sigma=0.25, n_steps=4), 1.0),
+        consistency(Gaussian(), sigma=0.25, n_steps=4).at_noise(1.0),
         consistency(Gaussian(), sigma=1.0, n_steps=4),
     )
-    np.testing.assert_allclose(found.rounds[0].grid(jnp.full(1, 2.0)), made.rounds[0].grid(jnp.full(1, 2.0)), rtol=1e-6)
+    levels = [purifier.rounds[0].grid(VE(), jnp.full(1, 2.0)) for purifier in (found, made)]
+    np.testing.assert_allclose(*levels, rtol=1e-6)
 
 
 def test_steps_of_one_size_keep_it():
     purifier = diffpure_ddpm(Gaussian(), t_star=0.1, n_steps=10)
     for sigma in SIGMAS:
-        each = denoised(purifier, sigma).rounds[0]
-        times = np.asarray(each.grid(each.level(jnp.zeros(1))))[:, 0]
+        each = purifier.at_noise(sigma).rounds[0]
+        times = np.asarray(each.grid(VE(), each.level(jnp.zeros(1))))[:, 0]  # of a schedule whose noise is the time
         moves = -np.diff(times)
         np.testing.assert_allclose(moves[:-1], 0.01, rtol=1e-3)
         assert 0 < moves[-1] <= 0.0101
@@ -128,26 +127,26 @@ def test_steps_of_one_size_keep_it():
 
 def test_later_rounds_and_repeats_stay_as_they_are():
     base = gns(Gaussian(), rounds=((10, 3), (20, 1)), stride=5)
-    first, rest, last = denoised(base, 0.25).rounds
+    first, rest, last = base.at_noise(0.25).rounds
     assert (first.repeats, rest.repeats) == (1, 2)
     assert type(first.noise).__name__ == "AsGiven" and type(rest.noise).__name__ == "Diffused"
     assert rest.level is base.rounds[0].level and last is base.rounds[1]
 
 
 def test_the_smoothing_form_of_the_smoothing_form_is_itself():
-    once = denoised(edm_one_step(Gaussian()), 0.5)
-    np.testing.assert_array_equal(denoised(once, 0.5)(keys(B), images(B)), once(keys(B), images(B)))
+    once = edm_one_step(Gaussian()).at_noise(0.5)
+    np.testing.assert_array_equal(once.at_noise(0.5)(keys(B), images(B)), once(keys(B), images(B)))
 
 
 def test_a_purifier_that_chooses_its_own_noise_is_refused():
     with pytest.raises(ValueError, match=r"^smoothing fixes the noise of the first round, .* by Rounded: certify"):
-        denoised(over_n(diffpure_ddpm(two_modes(), n_steps=2)), 0.5)
+        over_n(diffpure_ddpm(two_modes(), n_steps=2)).at_noise(0.5)
 
 
 @pytest.mark.parametrize(
     ("purifier", "match"),
     [
-        (diffpure_ldsde(Gaussian()), "are times and no noise"),
+        (diffpure_ldsde(Gaussian()), "are times, not noise levels"),
         (
             Purifier(Gaussian(), DiscreteVP(), (Round(Constant(0.1), IntegerSteps(5), Ancestral()),)),
             "IntegerSteps make the noise",
@@ -157,11 +156,9 @@ def test_a_purifier_that_chooses_its_own_noise_is_refused():
 )
 def test_noise_that_cannot_be_exactly_twice_sigma_is_refused(purifier, match):
     with pytest.raises(ValueError, match=match):
-        denoised(purifier, 1.0)
+        purifier.at_noise(1.0)
 
 
-def test_what_is_no_purifier_and_no_noise_are_refused():
-    with pytest.raises(ValueError, match="Identity is no Purifier, Defense or Vote"):
-        denoised(Defense(Identity(), Pixels()), 0.5)
-    with pytest.raises(ValueError, match=r"sigma=0\.0 is no smoothing noise"):
-        denoised(edm_one_step(Gaussian()), 0.0)
+def test_smoothing_without_noise_is_refused():
+    with pytest.raises(ValueError, match=r"must be positive, got sigma=0\.0"):
+        edm_one_step(Gaussian()).at_noise(0.0)

@@ -15,7 +15,6 @@ from ssni_jax.dist import by_rows, make_mesh, rows, whole
 from ssni_jax.networks import EdmCoefficients, Preconditioned
 from ssni_jax.networks.network import abstract, flat, make_network, unflat
 from ssni_jax.purify import Constant, Purifier, Ragged, Round, ScoreNorm, SsniLinear
-from ssni_jax.recipes import soft
 from ssni_jax.schedules import VP, Uniform
 from ssni_jax.solvers import Ancestral, Euler, Heun, ragged, solve
 from tests.kit import NeedsNoise, ShowsSigma, at_zero, images, keys, recipes, run, two_modes, with_leaves
@@ -44,7 +43,7 @@ def broken_rows(x):
 @pytest.mark.parametrize("turned", [at_zero, lambda purifier: purifier], ids=["t is zero", "t is not"])
 def test_trap_1_the_gradient_through_t_of_x_is_finite_where_the_noise_vanishes(turned):
     """A plain sqrt at sigma 0 has an infinite slope, and infinity times zero is NaN."""
-    purifier = turned(soft(SSNI))
+    purifier = turned(SSNI.soft())
     slope = jax.jit(jax.grad(lambda x: jnp.sum(jnp.sin(purifier(keys(B), x)))))(X)
     assert jnp.all(jnp.isfinite(slope))
 

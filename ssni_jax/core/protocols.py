@@ -1,11 +1,11 @@
 """The contracts between floors. Anything that has these methods fits; nothing has to inherit from them."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Array, Float, Int
 
-from ssni_jax.core.types import DenoiseFn, Images, Keys, Labels, Level, Levels, Logits, PredictFn, Tree
+from ssni_jax.core.types import DenoiseFn, Images, Keys, Level, Levels, Logits, Tree
 
 P = TypeVar("P")
 
@@ -36,7 +36,9 @@ class Denoiser(Protocol):
 class NoiseSchedule(Protocol):
     """Schedule time t in [0, 1] to the noise of the unscaled state, and back.
 
-    The variance-preserving state of a schedule is `scale(t) * (x0 + sigma(t) * n)`.
+    The variance-preserving state of a schedule is `scale(t) * (x0 + sigma(t) * n)`. A schedule may also have
+    `n_integer_steps`, the number of integer time steps to which methods round t: 1000 where it does not say, and None
+    where time is the noise level itself and has no steps.
     """
 
     def sigma(self, t: Float[Array, "*s"]) -> Float[Array, "*s"]: ...
@@ -57,18 +59,60 @@ class Deviation(Protocol):
     def __call__(self, keys: Keys, x: Images) -> Level: ...
 
 
+@checks_classes("adaptive", "__call__", "fixed", "soft", "straight_through", "in_batch")
 @runtime_checkable
 class NoiseLevel(Protocol):
-    """Deviation to schedule time t in [0, 1]."""
+    """Deviation to schedule time t in [0, 1]; `adaptive` says whether t depends on the deviation.
+
+    `fixed` is the level that gives every sample the t_star it is built on. `soft` does not round t, and
+    `straight_through` rounds it but has the gradient of `soft`. `in_batch` is the level as it acts on a batch with
+    these deviations; only levels that look at their batch differ there.
+    """
+
+    @property
+    def adaptive(self) -> bool: ...
 
     def __call__(self, deviation: Level) -> Level: ...
 
+    def fixed(self) -> "FixedLevel": ...
 
+    def soft(self) -> "NoiseLevel": ...
+
+    def straight_through(self) -> "NoiseLevel": ...
+
+    def in_batch(self, deviation: Level) -> "NoiseLevel": ...
+
+
+@checks_classes("t_star", "adaptive", "__call__", "fixed", "soft", "straight_through", "in_batch")
+@runtime_checkable
+class FixedLevel(NoiseLevel, Protocol):
+    """A level that gives every sample the same t_star."""
+
+    @property
+    def t_star(self) -> Any: ...
+
+
+@checks_classes("divides_noise", "__call__", "with_steps", "reaching")
 @runtime_checkable
 class Grid(Protocol):
-    """Times from t down to a last row that is literally zero: N + 1 rows, non-increasing down each column."""
+    """Noise levels from sigma(t) down to a last row that is literally zero: N + 1 rows, non-increasing per column.
 
-    def __call__(self, t: Level) -> Levels: ...
+    `n_steps` is N. `divides_noise` says whether the levels depend on the noise alone, so that another schedule with
+    the same noise gives the same levels. `with_steps` is the grid with at most that many steps. `reaching` is a grid
+    that was made for a largest time `before`, made for a largest time `t`: grids of a fixed step size keep that size.
+    """
+
+    @property
+    def n_steps(self) -> int: ...
+
+    @property
+    def divides_noise(self) -> bool: ...
+
+    def __call__(self, schedule: NoiseSchedule, t: Level) -> Levels: ...
+
+    def with_steps(self, n_steps: int) -> "Grid": ...
+
+    def reaching(self, t: float, before: float) -> "Grid": ...
 
 
 @checks_classes("n_calls", "__call__")
@@ -121,25 +165,78 @@ class Classifier(Protocol):
     def __call__(self, x: Images) -> Logits: ...
 
 
+class Trace(NamedTuple):
+    """What one prediction of a batch shows; every field has one row per image.
+
+    `scores` are what an attack's loss differentiates: the logits, or for a vote the logarithm of its mean probability.
+    `image` and `noised` are the purified image and the state in which its first round began, in the [0, 1] range but
+    not clipped; `t` has one column per round and `n_calls` counts network calls. `labels` are those of each draw of a
+    vote, -1 where a logit of the draw is not finite, and None without a vote. `saved` is what a SaveAt asked for.
+    """
+
+    logits: Logits
+    scores: Logits
+    image: Images
+    noised: Images
+    deviation: Level
+    t: Float[Array, "B R"]
+    n_calls: Level
+    labels: Int[Array, "B D"] | None = None
+    saved: Tree = None
+
+
 @runtime_checkable
 class Predict(Protocol):
-    """What is attacked, certified and evaluated: images in [0, 1] to logits, randomness in the keys."""
+    """What is evaluated, attacked and certified: images in [0, 1] to logits, randomness in the keys.
+
+    `trace` shows a prediction from inside. The other methods give a new predictor of the same kind: with the noise
+    levels it would give x now (`hold`), for images that smoothing noised (`at_noise`, sigma of the [0, 1] range), in at
+    most n solver steps per round (`with_steps`), without rounding of t (`soft`), at full speed without gradients
+    (`ragged`), or differentiable (`scanned`).
+    """
 
     def __call__(self, keys: Keys, x: Images) -> Logits: ...
 
+    def trace(self, keys: Keys, x: Images, save: Any = None) -> Trace: ...
+
+    def hold(self, keys: Keys, x: Images) -> "Predict": ...
+
+    def at_noise(self, sigma: float) -> "Predict": ...
+
+    def with_steps(self, n_steps: int) -> "Predict": ...
+
+    def soft(self) -> "Predict": ...
+
+    def ragged(self, n_slots: int = 16) -> "Predict": ...
+
+    def scanned(self) -> "Predict": ...
+
+
+@checks_classes("name", "__call__")
+@runtime_checkable
+class Differentiation(Protocol):
+    """The predictor whose gradient stands for the given one's; results show the `name`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, predict: Any) -> Any: ...
+
+
+class Measured(NamedTuple):
+    """What a predictor finds out about each image before it walks: its deviation and its times, per draw of a vote."""
+
+    deviation: Float[Array, "B *d"]
+    t: Float[Array, "B *d R"]
+
 
 @runtime_checkable
-class Adaptive(Predict, Protocol):
-    """A predictor that picks noise levels from its input and can hold those of one input fixed."""
+class Measurable(Predict, Protocol):
+    """A predictor whose rows can be dealt to devices by their times: `trace` is `trace_at` of what `measure` gives."""
 
-    def hold(self, keys: Keys, x: Images) -> PredictFn: ...
+    def measure(self, keys: Keys, x: Images) -> Measured: ...
 
-
-@runtime_checkable
-class Attack(Protocol):
-    """Adversarial images in [0, 1] for the true labels y."""
-
-    def __call__(self, keys: Keys, predict: PredictFn, x: Images, y: Labels) -> Images: ...
+    def trace_at(self, keys: Keys, x: Images, measured: Measured, save: Any = None) -> Trace: ...
 
 
 @runtime_checkable
@@ -171,14 +268,15 @@ class StagedLoss(Protocol):
     def target_decay(self, step: Int[Array, ""], n_steps: int) -> float | Float[Array, ""] | None: ...
 
 
-Objective = Loss | StagedLoss
+TrainingObjective = Loss | StagedLoss
 
 
 class Purified(NamedTuple):
-    """One purification, opened up: what came out, and what it took."""
+    """One purification, opened up: what came out, and what it took; `saved` is what a SaveAt asked for, per round."""
 
     image: Images
     deviation: Level
     t: Levels
     n_calls: Level
     noised: Images
+    saved: Tree = None

@@ -13,7 +13,7 @@ def sample_keys(root: Key[Array, ""], ids: Int[Array, " B"]) -> Keys:
 
 
 def fold(keys: Keys, draw: Int[Array, "*s"] | int) -> Keys:
-    """Keys of draw number `draw` (one for all, or one a row) of every sample."""
+    """Keys of draw number `draw` (one for all, or one per row) of every sample."""
     draw = jnp.broadcast_to(jnp.asarray(draw), keys.shape)
     return jax.vmap(jax.random.fold_in)(keys, draw)
 

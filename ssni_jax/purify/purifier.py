@@ -1,53 +1,23 @@
 """The one purifier: measure the deviation once, then noise and denoise in rounds, each sample at its own level."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from ssni_jax.core.arrays import to_diffusion_range, to_unit_range
-from ssni_jax.core.protocols import (
-    Classifier,
-    Denoiser,
-    Deviation,
-    Grid,
-    Guide,
-    Noise,
-    NoiseLevel,
-    NoiseSchedule,
-    Purified,
-    Reference,
-    Step,
-)
-from ssni_jax.core.pytree import pytree, static
+from ssni_jax.core.protocols import Denoiser, Deviation, NoiseLevel, NoiseSchedule, Purified
+from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import fold
-from ssni_jax.core.types import Images, Keys, Level, Levels, Logits
+from ssni_jax.core.types import Images, Keys, Level, Levels, Tree
 from ssni_jax.purify.deviation import Held, NoDeviation
-from ssni_jax.purify.guides import Itself, Unguided
-from ssni_jax.purify.guides.guided import Beside, Guided
-from ssni_jax.purify.noises import Diffused
-from ssni_jax.purify.walks import Scan, Walk
-
-
-@pytree
-class Round:
-    """Noise to `level`, then walk `grid` back to zero with `step`; done `repeats` times in a row.
-
-    `guide` leans towards `reference`, which is made of the purifier's input once a round.
-    """
-
-    level: NoiseLevel
-    grid: Grid
-    step: Step
-    guide: Guide = Unguided()
-    reference: Reference = Itself()
-    noise: Noise = Diffused()
-    repeats: int = static(default=1)
-
-    def __post_init__(self):
-        if self.repeats < 1:
-            raise ValueError(f"A round is done at least once, not repeats={self.repeats}; leave the round out instead.")
+from ssni_jax.purify.guides.guided import Guided, WithReference
+from ssni_jax.purify.levels import Frozen
+from ssni_jax.purify.round import Round
+from ssni_jax.purify.walks import Ragged, Scan, Walk
+from ssni_jax.solvers.saving import NOTHING, Observed, SaveAt
 
 
 @pytree
@@ -63,19 +33,10 @@ class Purifier:
     def __call__(self, keys: Keys, x: Images) -> Images:
         return self.run(keys, x).image
 
-    def run(self, keys: Keys, x: Images) -> Purified:
-        """Purifies images in [0, 1] and says what it took; t has one row a round."""
-        return self.run_from(keys, x, self.measure(keys, x))
-
-    def run_from(self, keys: Keys, x: Images, deviation: Level) -> Purified:
-        """`run` with the deviation that `measure` gave for the same keys and images."""
-        state = noised = to_diffusion_range(x)
-        n_calls = jnp.full(keys.shape, float(self.deviation.n_calls))
-        times = self.times(deviation)
-        for i, (each, t) in enumerate(zip(self.rounds, times, strict=True)):
-            state, noisy, calls = self._run_round(fold(keys, 1 + i), each, t, state, to_diffusion_range(x))
-            noised, n_calls = (noisy if i == 0 else noised), n_calls + calls
-        return Purified(to_unit_range(state), deviation, times, n_calls, to_unit_range(noised))
+    def run(self, keys: Keys, x: Images, save: SaveAt | None = NOTHING) -> Purified:
+        """Purifies images in [0, 1] and says what it took; t has one row per round."""
+        deviation = self.measure(keys, x)
+        return self.run_at(keys, x, deviation, self.times(deviation), save)
 
     def measure(self, keys: Keys, x: Images) -> Level:
         """The deviation of images in [0, 1], with the draw that `run` would use."""
@@ -83,42 +44,108 @@ class Purifier:
 
     def times(self, deviation: Level) -> Levels:
         """t of every round for a deviation."""
-        return (
-            jnp.stack([each.level(deviation) for each in self.rounds])
-            if self.rounds
-            else jnp.zeros((0, len(deviation)))
-        )
+        times = [round.level(deviation) for round in self.rounds]
+        return jnp.stack(times) if times else jnp.zeros((0, len(deviation)))
+
+    def run_at(self, keys: Keys, x: Images, deviation: Level, times: Levels, save: SaveAt | None = NOTHING) -> Purified:
+        """`run` with the deviation and the times that `measure` and `times` gave for the same keys and images."""
+        given = state = noised = to_diffusion_range(x)
+        n_calls = jnp.full(keys.shape, float(self.deviation.n_calls))
+        saved = []
+        for i, (round, t) in enumerate(zip(self.rounds, times, strict=True)):
+            state, noisy, calls, kept = self._run_round(fold(keys, 1 + i), round, t, state, given, save)
+            noised, n_calls = (noisy if i == 0 else noised), n_calls + calls
+            saved.append(kept)
+        kept = None if save is NOTHING else tuple(saved)
+        return Purified(to_unit_range(state), deviation, times, n_calls, to_unit_range(noised), kept)
 
     def hold(self, keys: Keys, x: Images) -> "Purifier":
         """This purifier with the noise levels it would give `x` now, whatever it is called with later."""
         return dataclasses.replace(self, deviation=Held(jax.lax.stop_gradient(self.measure(keys, x))))
 
-    def _run_round(self, keys, each, t, state, x):
-        levels = self.schedule.sigma(each.grid(t))
-        reference = each.reference(self.denoise, fold(keys, each.repeats), x)
+    def at_noise(self, sigma: float) -> "Purifier":
+        """This purifier for images that smoothing noised: x + sigma n in the [0, 1] range (Salman et al. 2020).
 
-        def repeat(state, i):
+        The first round takes that state as it is, at the time whose noise is 2 sigma, whatever its own level was;
+        repeats and later rounds stay as they are. Without rounds nothing changes.
+        """
+        if not self.rounds:
+            return self
+        first, *later = self.rounds
+        return dataclasses.replace(self, rounds=(*first.at_noise(self.schedule, sigma), *later))
+
+    def with_steps(self, n_steps: int) -> "Purifier":
+        """The same method in at most `n_steps` solver steps per round: a surrogate (Lee & Kim 2023)."""
+        if n_steps < 1:
+            raise ValueError(f"A surrogate needs at least one solver step per round, got n_steps={n_steps}.")
+        return self._with_rounds(lambda round: round.with_steps(n_steps))
+
+    def soft(self) -> "Purifier":
+        """The purifier without rounding of t, so that gradients flow through t(x) and the score norm."""
+        return self._with_levels(lambda level: level.soft())
+
+    def straight_through(self) -> "Purifier":
+        """The purifier with t rounded as published, and gradients as if it had not been."""
+        return self._with_levels(lambda level: level.straight_through())
+
+    def frozen(self) -> "Purifier":
+        """The purifier without a gradient through t(x)."""
+        return self._with_levels(Frozen)
+
+    def fixed(self) -> "Purifier":
+        """The fixed-level method under a sample-specific one: every round at its t_star, nothing measured."""
+        return dataclasses.replace(self._with_levels(lambda level: level.fixed()), deviation=NoDeviation())
+
+    def in_batch(self, deviation: Level) -> "Purifier":
+        """The purifier with the levels that it uses on a batch with these deviations."""
+        return self._with_levels(lambda level: level.in_batch(deviation))
+
+    def with_walk(self, walk: Walk) -> "Purifier":
+        """The purifier whose rounds `walk` solves."""
+        return dataclasses.replace(self, walk=walk)
+
+    def ragged(self, n_slots: int = 16) -> "Purifier":
+        """The purifier that charges every sample its own steps, without gradients."""
+        return self.with_walk(Ragged(n_slots))
+
+    def scanned(self) -> "Purifier":
+        """The purifier that is differentiable, with all samples in step."""
+        return self.with_walk(Scan())
+
+    def _with_levels(self, change: Callable[[NoiseLevel], NoiseLevel]) -> "Purifier":
+        return self._with_rounds(lambda round: round.with_level(change))
+
+    def _with_rounds(self, change: Callable[[Round], Round]) -> "Purifier":
+        return dataclasses.replace(self, rounds=tuple(map(change, self.rounds)))
+
+    def _run_round(
+        self, keys: Keys, round: Round, t: Level, state: Images, given: Images, save: SaveAt | None
+    ) -> tuple[Images, Images, Level, Tree]:
+        levels = round.grid(self.schedule, t)
+        reference = round.reference(self.denoise, fold(keys, round.repeats), given)
+        observed = Observed(self.denoise)
+        step = Guided(round.step, round.guide)
+
+        def denoise_at(rows: Any) -> WithReference:
+            return WithReference(self.denoise if save is NOTHING else observed, reference[rows])
+
+        def repeat(state: Images, i: Any) -> tuple[Images, tuple[Images, Tree]]:
             draw = fold(keys, i)
-            noised = each.noise(fold(draw, 0), state, levels[0])
-            beside = lambda rows: Beside(self.denoise, reference[rows])  # noqa: E731
-            return self.walk(fold(draw, 2), beside, Guided(each.step, each.guide), noised, levels), noised
+            noised = round.noise(fold(draw, 0), state, levels[0])
+            if save is NOTHING:
+                return self.walk(fold(draw, 2), denoise_at, step, noised, levels), (noised, None)
+            moved, kept = saving(self.walk)(fold(draw, 2), denoise_at, step, noised, levels, observed, save)
+            return moved, (noised, kept)
 
-        state, noised = jax.lax.scan(repeat, state, jnp.arange(each.repeats))
+        state, (noised, kept) = jax.lax.scan(repeat, state, jnp.arange(round.repeats))
         n_moves = jnp.sum(levels[:-1] != levels[1:], axis=0)
-        n_calls = each.repeats * each.step.n_calls * n_moves + each.reference.n_calls * (n_moves > 0)
-        return state, noised[0], n_calls
+        n_calls = round.repeats * round.step.n_calls * n_moves + round.reference.n_calls * (n_moves > 0)
+        return state, noised[0], n_calls.astype(jnp.float32), jax.tree.map(lambda v: jnp.moveaxis(v, 0, 1), kept)
 
 
-@pytree
-class Defense:
-    """Purify, then classify: the predictor that is attacked and evaluated."""
-
-    purify: Any
-    classify: Classifier
-
-    def __call__(self, keys: Keys, x: Images) -> Logits:
-        return self.classify(self.purify(keys, x))
-
-    def hold(self, keys: Keys, x: Images) -> "Defense":
-        """This defence with the noise levels it would give `x` now."""
-        return dataclasses.replace(self, purify=self.purify.hold(keys, x))
+def saving(walk: Walk) -> Callable[..., tuple[Images, Tree]]:
+    """The form of a walk that keeps what was asked for."""
+    keeps = getattr(walk, "saving", None)
+    if keeps is None:
+        raise ValueError(f"States cannot be saved under a {type(walk).__name__} walk: use `scanned()`.")
+    return keeps

@@ -8,8 +8,9 @@ from jaxtyping import Array, Int
 
 from ssni_jax.core.protocols import Step
 from ssni_jax.core.pytree import pytree, static
-from ssni_jax.core.types import DenoiseFn, Images, Keys, Levels
+from ssni_jax.core.types import DenoiseFn, Images, Keys, Levels, Tree
 from ssni_jax.solvers import buckets, ragged, solve
+from ssni_jax.solvers.saving import Observed, SaveAt, solve_and_save
 from ssni_jax.solvers.solve import square_root_segment
 
 DenoiseAt = Callable[[Int[Array, " S"]], DenoiseFn]
@@ -28,6 +29,20 @@ class Scan:
 
     def __call__(self, keys: Keys, denoise_at: DenoiseAt, step: Step, x: Images, levels: Levels) -> Images:
         return solve(keys, denoise_at(jnp.arange(x.shape[0])), step, x, levels)
+
+    def saving(
+        self,
+        keys: Keys,
+        denoise_at: DenoiseAt,
+        step: Step,
+        x: Images,
+        levels: Levels,
+        observed: Observed,
+        save: SaveAt,
+    ) -> tuple[Images, Tree]:
+        """The same, and what `save` asks for of every chosen step; `denoise_at` calls `observed`."""
+        denoise = denoise_at(jnp.arange(x.shape[0]))
+        return solve_and_save(keys, denoise, step, x, levels, observed=observed, save=save)
 
 
 @pytree

@@ -1,6 +1,5 @@
 """The methods of the field as values: each is a short expression over one `Purifier`."""
 
-from ssni_jax.purify import soft
 from ssni_jax.recipes.densepure import densepure
 from ssni_jax.recipes.diffpure import diffpure, diffpure_ddim, diffpure_ddpm, diffpure_ode, diffpure_sde, unpurified
 from ssni_jax.recipes.divide_and_conquer import divide_and_conquer
@@ -9,7 +8,7 @@ from ssni_jax.recipes.from_noise import from_noise
 from ssni_jax.recipes.gdmp import gdmp, gdmp_cifar10_bpda, gdmp_imagenet
 from ssni_jax.recipes.gns import gns
 from ssni_jax.recipes.langevin import diffpure_ldsde
-from ssni_jax.recipes.one_step import consistency, dds, edm_one_step, one_step, step_at_least, time_of
+from ssni_jax.recipes.one_step import consistency, dds, edm_one_step, one_step, step_at_least
 from ssni_jax.recipes.pf_ode import pf_ode
 from ssni_jax.recipes.released import (
     consistency_released,
@@ -20,7 +19,6 @@ from ssni_jax.recipes.released import (
     ssni_l_released,
     ssni_n_released,
 )
-from ssni_jax.recipes.smoothing import denoised
 from ssni_jax.recipes.ssni import ssni, ssni_l, ssni_n
 
 __all__ = [
@@ -28,7 +26,6 @@ __all__ = [
     "consistency_released",
     "ddpm_released",
     "dds",
-    "denoised",
     "densepure",
     "diffpure",
     "diffpure_ddim",
@@ -50,13 +47,11 @@ __all__ = [
     "gns_released",
     "one_step",
     "pf_ode",
-    "soft",
     "ssni",
     "ssni_l",
     "ssni_l_released",
     "ssni_n",
     "ssni_n_released",
     "step_at_least",
-    "time_of",
     "unpurified",
 ]

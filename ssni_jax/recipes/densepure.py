@@ -1,8 +1,7 @@
 """DensePure (Xiao et al., ICLR 2023, arXiv:2211.00322): several steps, and a majority over several seeds."""
 
 from ssni_jax.core.protocols import Denoiser, NoiseSchedule
-from ssni_jax.purify import Constant, Purifier, Round
-from ssni_jax.recipes.one_step import time_of
+from ssni_jax.purify import Constant, Purifier, Round, time_of
 from ssni_jax.schedules import CosineVP, Uniform
 from ssni_jax.solvers import Ancestral
 

@@ -26,10 +26,10 @@ def freqpure(
     one-step estimate of the input; the released code estimates anew in every step, from each round's own start. Its
     noise is not published: 0.1 is this library's choice.
     """
-    made = (
+    built = tuple(
         Round(Constant(k / 1000), Uniform(n_steps), step, guide, reference, repeats=repeats) for k, repeats in rounds
     )
-    return Purifier(denoise, schedule, tuple(made))
+    return Purifier(denoise, schedule, built)
 
 
 def freqpure_imagenet(denoise: Denoiser) -> Purifier:

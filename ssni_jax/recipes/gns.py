@@ -26,5 +26,6 @@ def gns(
     Steps are `stride` of the schedule's long, as many as there are by default. The paper decides by a majority of ten
     purifications: `Vote(Defense(gns(...), classify), 10)`.
     """
-    made = (Round(Constant(k / n), Strided(-(-k // stride), k / n), step, repeats=repeats) for k, repeats in rounds)
-    return Purifier(denoise, schedule, tuple(made))
+    steps = ((k / n, -(-k // stride), repeats) for k, repeats in rounds)
+    built = tuple(Round(Constant(t), Strided(n_steps, t), step, repeats=repeats) for t, n_steps, repeats in steps)
+    return Purifier(denoise, schedule, built)

@@ -2,11 +2,9 @@
 
 import math
 
-import jax.numpy as jnp
-
 from ssni_jax.core.protocols import Denoiser, Guide, NoiseSchedule
-from ssni_jax.purify import ClippedEstimate, Constant, Purifier, Round, Unguided
-from ssni_jax.schedules import VE, VP, CosineVP, DiscreteVP, Karras, Uniform
+from ssni_jax.purify import ClippedEstimate, Constant, Purifier, Round, Unguided, time_of
+from ssni_jax.schedules import VE, VP, CosineVP, DiscreteVP, EqualNoise, Uniform
 from ssni_jax.solvers import Euler, Renoise
 
 
@@ -40,17 +38,9 @@ def consistency(denoise: Denoiser, *, sigma: float = 0.25, n_steps: int = 1) -> 
     levels: `consistency_released`.
     """
     level = 2 * sigma
-    grid = Uniform(1) if n_steps == 1 else Karras(n_steps, sigma_min=level / n_steps, rho=1.0)
-    return Purifier(denoise, VE(), (Round(Constant(level), grid, Renoise()),))
-
-
-def time_of(schedule: NoiseSchedule, sigma: float) -> float:
-    """The schedule's time whose noise is that of smoothing with `sigma`, in the [0, 1] range."""
-    if sigma <= 0:
-        raise ValueError(f"sigma={sigma} is no smoothing noise: choose a positive one, such as 0.25.")
-    return float(schedule.inverse(jnp.asarray(2 * sigma, jnp.float32)))
+    return Purifier(denoise, VE(), (Round(Constant(level), EqualNoise(n_steps), Renoise()),))
 
 
 def step_at_least(schedule: DiscreteVP | CosineVP, sigma: float) -> float:
-    """The same rounded up to a whole step of a table, as DDS does (Carlini et al. 2023, algorithm 1)."""
+    """The time of smoothing noise `sigma`, rounded up to a whole step of the table (Carlini et al. 2023)."""
     return math.ceil(time_of(schedule, sigma) * schedule.n - 1e-3) / schedule.n

@@ -5,10 +5,10 @@ They reproduce published numbers. For new work take the plain recipes: they keep
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ssni_jax.core.protocols import Denoiser, NoiseLevel, Step
-from ssni_jax.networks import IddpmCoefficients, Preconditioned, SnappedDenoiser, VpCoefficients
+from ssni_jax.networks import SnappedDenoiser
 from ssni_jax.purify import Calibration, Constant, Purifier, Round, Rounded, ScoreNorm, SsniLinearOverBatch, SsniSigmoid
 from ssni_jax.recipes.one_step import consistency
 from ssni_jax.recipes.ssni import ssni
@@ -49,7 +49,7 @@ def gns_released(
     The denoiser is one over `IddpmCoefficients(TABLE)`; DDIM is `step=Ancestral(eta=0.0)`. The prediction of the paper
     is a majority vote of ten runs.
     """
-    rounds = tuple(Round(Constant((max(each) + 1) / N), Listed(tuple(each), N), step) for each in indices)
+    rounds = tuple(Round(Constant((max(listed) + 1) / N), Listed(tuple(listed), N), step) for listed in indices)
     return Purifier(denoise, TABLE, rounds)
 
 
@@ -99,14 +99,13 @@ def _diffpure(denoise: Denoiser, step: Step, t_star: float, dt: float) -> Purifi
 
 def _over_labels(purifier: Purifier, calibration: Calibration) -> Purifier:
     """The score norm at labels 999 t, where the code has them, though the walk takes integer ones."""
-    denoise = purifier.denoise
-    if isinstance(denoise, Preconditioned) and isinstance(denoise.coefficients, IddpmCoefficients):
-        denoise = dataclasses.replace(denoise, coefficients=VpCoefficients(VP()))
+    continuous: Callable[..., Denoiser] | None = getattr(purifier.denoise, "with_continuous_labels", None)
+    denoise = purifier.denoise if continuous is None else continuous(VP())
     return dataclasses.replace(purifier, deviation=ScoreNorm(denoise, VP(), calibration.n_levels))
 
 
 def _shifted(purifier: Purifier, shift: float) -> Purifier:
     rounds = tuple(
-        dataclasses.replace(each, step=Shifted(each.step, purifier.schedule, shift)) for each in purifier.rounds
+        dataclasses.replace(round, step=Shifted(round.step, purifier.schedule, shift)) for round in purifier.rounds
     )
     return dataclasses.replace(purifier, rounds=rounds)

@@ -1,8 +1,7 @@
 """Noise schedules and time grids."""
 
 from ssni_jax.schedules.clock import Clock
-from ssni_jax.schedules.grids import IntegerSteps, Karras, Strided, Uniform
-from ssni_jax.schedules.listed import Listed
+from ssni_jax.schedules.grids import EqualNoise, IntegerSteps, Karras, Listed, Strided, Thinned, Uniform
 from ssni_jax.schedules.respaced import Respaced
 from ssni_jax.schedules.ve import VE
 from ssni_jax.schedules.vp import VP, CosineVP, DiscreteVP
@@ -13,10 +12,12 @@ __all__ = [
     "Clock",
     "CosineVP",
     "DiscreteVP",
+    "EqualNoise",
     "IntegerSteps",
     "Karras",
     "Listed",
     "Respaced",
     "Strided",
+    "Thinned",
     "Uniform",
 ]

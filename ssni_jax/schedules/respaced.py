@@ -25,6 +25,10 @@ class Respaced:
         if not 2 <= self.n_kept <= self.base.n:
             raise ValueError(f"n_kept={self.n_kept} steps cannot be kept of {self.base.n}: choose 2 to {self.base.n}.")
 
+    @property
+    def n_integer_steps(self) -> int:
+        return self.n_kept
+
     def sigma(self, t: Times) -> Times:
         return look_up(t, self.table())
 

@@ -10,6 +10,8 @@ from ssni_jax.core.pytree import pytree
 class VE:
     """sigma(t) = t, scale 1 (Karras et al. 2022, table 1, EDM column)."""
 
+    n_integer_steps = None
+
     def sigma(self, t: Float[Array, "*s"]) -> Float[Array, "*s"]:
         return t
 

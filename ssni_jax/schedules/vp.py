@@ -16,6 +16,7 @@ Times = Float[Array, "*s"]
 class VP:
     """VP-SDE of Song et al. 2021, eqs. 32-33: 1 + sigma^2 = exp(t^2 (beta_max - beta_min) / 2 + t beta_min)."""
 
+    n_integer_steps = 1000
     beta_min: float = 0.1
     beta_max: float = 20.0
 
@@ -46,6 +47,10 @@ class DiscreteVP:
     beta_last: float = static(default=2e-2)
     n: int = static(default=1000)
 
+    @property
+    def n_integer_steps(self) -> int:
+        return self.n
+
     def sigma(self, t: Times) -> Times:
         return look_up(t, self.table())
 
@@ -70,6 +75,10 @@ class CosineVP:
     n: int = static(default=4000)
     offset: float = static(default=0.008)
     beta_max: float = static(default=0.999)
+
+    @property
+    def n_integer_steps(self) -> int:
+        return self.n
 
     def sigma(self, t: Times) -> Times:
         return look_up(t, self.table())

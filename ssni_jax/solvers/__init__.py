@@ -1,12 +1,14 @@
 """Solver steps, the differentiable solver, and the two that spare idle steps."""
 
 from ssni_jax.solvers import buckets, ragged
+from ssni_jax.solvers.saving import NOTHING, SaveAt
 from ssni_jax.solvers.solve import diffuse, solve
 from ssni_jax.solvers.steps import Ancestral, Drift, Euler, EulerMaruyama, Heun, Renoise
 from ssni_jax.solvers.variance import FixedLarge, FixedSmall, Learned
 from ssni_jax.solvers.vp_steps import Shifted, VpEuler, VpEulerMaruyama
 
 __all__ = [
+    "NOTHING",
     "Ancestral",
     "Drift",
     "Euler",
@@ -16,6 +18,7 @@ __all__ = [
     "Heun",
     "Learned",
     "Renoise",
+    "SaveAt",
     "Shifted",
     "VpEuler",
     "VpEulerMaruyama",

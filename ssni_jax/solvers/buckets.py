@@ -38,8 +38,8 @@ def solve(
 
         return jax.lax.scan(jax.checkpoint(body), x[bucket], jnp.arange(levels.shape[0] - 1))[0]
 
-    done = jax.lax.map(walk, buckets).reshape(-1, *x.shape[1:])
-    return done[jnp.argsort(order)]
+    solved = jax.lax.map(walk, buckets).reshape(-1, *x.shape[1:])
+    return solved[jnp.argsort(order)]
 
 
 def _dealt(order: Int[Array, " B"], n_buckets: int) -> Int[Array, "M S"]:

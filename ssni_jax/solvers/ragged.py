@@ -36,7 +36,7 @@ class _State(NamedTuple):
     position: Slots
     x: Float[Array, "S H W C"]
     n_taken: Int[Array, ""]
-    done: Images
+    solved: Images
     n_iterations: Int[Array, ""]
 
 
@@ -61,7 +61,7 @@ def solve(
         return jnp.any(state.position < plan.count[state.sample])
 
     end = jax.lax.while_loop(unfinished, body, _start(plan, x, min(n_slots, x.shape[0])))
-    return Solved(end.done, end.n_iterations)
+    return Solved(end.solved, end.n_iterations)
 
 
 def moves(levels: Levels) -> tuple[Int[Array, " B"], Int[Array, "M B"]]:
@@ -85,13 +85,13 @@ def _refill(plan: _Plan, x: Images, state: _State, busy: Bool[Array, " S"]) -> _
     """Finished slots write their image and take the next sample of the queue, if one is left."""
     n = x.shape[0]
     finished = busy & (state.position >= plan.count[state.sample])
-    done = state.done.at[jnp.where(finished, state.sample, n)].set(state.x, mode="drop")
+    solved = state.solved.at[jnp.where(finished, state.sample, n)].set(state.x, mode="drop")
     turn = state.n_taken + jnp.cumsum(finished) - 1
     fresh = finished & (turn < plan.n_queued)
     sample = jnp.where(fresh, plan.queue[jnp.minimum(turn, n - 1)], state.sample)
     images = jnp.where(fresh[:, None, None, None], x[sample], state.x)
     n_taken = jnp.minimum(state.n_taken + jnp.sum(finished), plan.n_queued)
-    return _State(sample, jnp.where(fresh, 0, state.position), images, n_taken, done, state.n_iterations + 1)
+    return _State(sample, jnp.where(fresh, 0, state.position), images, n_taken, solved, state.n_iterations + 1)
 
 
 def deal(cost: Float[Array, " B"] | Int[Array, " B"], n_parts: int) -> Int[Array, " B"]:

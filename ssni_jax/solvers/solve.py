@@ -23,8 +23,8 @@ def solve(keys: Keys, denoise: DenoiseFn, step: Step, x: Images, levels: Levels,
     """Walks every sample down its own column of noise `levels`; exact gradients at one network's activations of memory.
 
     A zero-length step is the identity and is decided here, once. Its network call still happens (a scan has one
-    shape), on harmless noise; `ragged.solve` spares it. Reverse mode keeps one state a step, or with `segment` steps a
-    segment one a segment and one a step of a single segment, for one more forward pass (Chen et al. 2016).
+    shape), on harmless noise; `ragged.solve` spares it. Reverse mode keeps one state per step, or with `segment`
+    steps per segment one per segment and one per step of a single one, for one more forward pass (Chen et al. 2016).
     """
 
     def body(x, row):

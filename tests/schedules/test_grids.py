@@ -5,10 +5,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssni_jax.schedules import VE, VP, DiscreteVP, IntegerSteps, Karras, Strided, Uniform
+from ssni_jax.schedules import (
+    VE,
+    VP,
+    DiscreteVP,
+    EqualNoise,
+    IntegerSteps,
+    Karras,
+    Listed,
+    Strided,
+    Thinned,
+    Uniform,
+)
 
-GRIDS = [Uniform(1), Uniform(7), Strided(7, 0.2), IntegerSteps(7), Karras(1), Karras(7), Karras(7, schedule=VP())]
-SOFT = [grid for grid in GRIDS if not isinstance(grid, IntegerSteps)]
+CLOCK = VE()  # its noise is the time, so that a grid over it shows times
+
+GRIDS = [
+    *(Uniform(1), Uniform(7), EqualNoise(7), Strided(7, 0.2)),
+    *(IntegerSteps(7), Karras(1), Karras(7), Listed((1, 4, 9)), Thinned(Uniform(7), 3)),
+]
+SOFT = [grid for grid in GRIDS if not isinstance(grid, IntegerSteps | Listed)]
 H = 1e-3
 THOUSANDTHS, AT, AHEAD, BEHIND = slice(0, 151), slice(151, 153), slice(153, 155), slice(155, 157)
 T = np.concatenate(
@@ -20,13 +36,13 @@ each_grid = pytest.mark.parametrize("grid", GRIDS, ids=repr)
 @functools.cache
 def measured(grid):
     """Times and their slopes at every T, one compilation a grid."""
-    return jax.tree.map(np.asarray, jax.jit(lambda t: jax.jvp(grid, (t,), (jnp.ones_like(t),)))(T))
+    return jax.tree.map(np.asarray, jax.jit(lambda t: jax.jvp(lambda t: grid(CLOCK, t), (t,), (jnp.ones_like(t),)))(T))
 
 
 @functools.cache
-def walk(grid, *t):
+def walk(grid, *t, schedule=VE()):
     """The columns of some t."""
-    return np.asarray(jax.jit(grid)(np.asarray(t, np.float32)))
+    return np.asarray(jax.jit(lambda t: grid(schedule, t))(np.asarray(t, np.float32)))
 
 
 def n_moves(times):
@@ -127,16 +143,15 @@ def test_karras_noise_is_even_in_its_seventh_root():
 
 
 def test_karras_noise_is_the_same_seen_through_any_schedule():
-    t, vp = np.float32(0.1), VP()
-    through_vp = vp.sigma(jnp.asarray(walk(Karras(7, schedule=vp), t)))
-    np.testing.assert_allclose(through_vp, walk(Karras(7), float(vp.sigma(jnp.asarray(t)))), rtol=1e-4)
+    sigma = float(VP().sigma(jnp.asarray(0.1)))
+    np.testing.assert_allclose(walk(Karras(7), 0.1, schedule=VP()), walk(Karras(7), sigma), rtol=1e-5)
 
 
 def test_a_t_below_the_karras_minimum_takes_one_step():
     np.testing.assert_array_equal(n_moves(walk(Karras(5), 0.001, 0.0)), [1, 0])
 
 
-@pytest.mark.parametrize("kind", [Uniform, Strided, IntegerSteps, Karras])
+@pytest.mark.parametrize("kind", [Uniform, EqualNoise, Strided, IntegerSteps, Karras])
 def test_a_grid_without_steps_is_refused(kind):
-    with pytest.raises(ValueError, match="at least one step, not n_steps=0"):
+    with pytest.raises(ValueError, match="at least one step, got n_steps=0"):
         kind(0)

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssni_jax.schedules import CosineVP, DiscreteVP, IntegerSteps, Listed, Respaced
+from ssni_jax.schedules import VE, CosineVP, DiscreteVP, IntegerSteps, Listed, Respaced
 
 TABLE = DiscreteVP()
 
@@ -35,12 +35,12 @@ def test_more_steps_than_there_are_or_a_single_one_are_refused(n_kept):
 
 def test_a_list_of_indices_is_walked_from_its_last_to_noise_zero():
     """Index i has the noise after i + 1 steps."""
-    times = Listed((0, 4, 9))(jnp.asarray([0.01], jnp.float32))
+    times = Listed((0, 4, 9))(VE(), jnp.asarray([0.01], jnp.float32))
     np.testing.assert_allclose(times[:, 0], [0.01, 0.005, 0.001, 0], rtol=1e-6)
 
 
 def test_a_smaller_t_joins_the_list_where_it_reaches_it():
-    times = Listed((0, 4, 9))(jnp.asarray([0.003, 0.0, 0.02], jnp.float32))
+    times = Listed((0, 4, 9))(VE(), jnp.asarray([0.003, 0.0, 0.02], jnp.float32))
     np.testing.assert_allclose(times[:, 0], [0.003, 0.003, 0.001, 0], rtol=1e-6)
     np.testing.assert_array_equal(times[:, 1], 0)
     np.testing.assert_allclose(times[:, 2], [0.02, 0.005, 0.001, 0], rtol=1e-6)
@@ -55,5 +55,5 @@ def test_a_list_that_does_not_ascend_is_refused(indices):
 def test_at_least_one_step_is_taken_where_the_code_takes_one():
     """At t = 0 too, from index 0 to the image."""
     t = jnp.asarray([0.0, 0.001, 0.003], jnp.float32)
-    times = np.round(1000 * np.asarray(IntegerSteps(6, at_least=1)(t))).T
+    times = np.round(1000 * np.asarray(IntegerSteps(6, at_least=1)(VE(), t))).T
     np.testing.assert_array_equal(times, [[1] * 6 + [0], [1] * 6 + [0], [3, 3, 2, 2, 1, 1, 0]])

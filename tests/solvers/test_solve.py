@@ -78,7 +78,9 @@ def test_idle_rows_ask_the_network_for_a_harmless_level_only(step):
     assert jnp.all(jnp.isfinite(gradient)) and jnp.all(gradient[4] == 1)
 
 
-@pytest.mark.parametrize("segment", [2, 3, 7])
+@pytest.mark.parametrize(
+    "segment", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow)]
+)
 def test_segments_change_neither_images_nor_gradients(gradients, segment):
     nested = lambda step, denoise, x, levels: solve(keys(B), denoise, step, x, levels, segment=segment)  # noqa: E731
     np.testing.assert_allclose(

@@ -56,27 +56,26 @@ def test_the_network_hears_the_noise_of_the_process_that_is_integrated(step):
     told = lambda sigma: lambda x, _: over(jnp.full(B, sigma), x)  # noqa: E731
     hi, lo = step.noised_by.sigma(LATER), step.noised_by.sigma(T)
     heard = move(step, ShowsSigma(), X, hi, lo)
-    expected = step(keys(B), told(VP().sigma(LATER)[0]), X, hi, lo)
+    expected = jax.jit(lambda x, sigma: step(keys(B), told(sigma), x, hi, lo))(X, VP().sigma(LATER)[0])
     np.testing.assert_allclose(heard, expected, atol=2e-6)
 
 
 def test_in_small_steps_the_ode_carries_a_gaussian_to_its_quantile():
     """Exact for pixels of N(0, std^2): x / sqrt(std^2 + sigma^2) is constant along the flow."""
-    grid = Strided(2000, 0.1)(LATER)
-    found = walk(VpEuler(), X, VP().sigma(grid))
+    found = walk(VpEuler(), X, Strided(2000, 0.1)(VP(), LATER))
     expected = X * 0.5 / jnp.sqrt(0.25 + jnp.square(over(VP().sigma(LATER), X)))
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_in_small_steps_the_sde_has_the_spread_of_the_data():
     x = 0.5 * normal_like(keys(64, seed=1), images(64)) * jnp.sqrt(1 + 4 * jnp.square(VP().sigma(LATER)[0]))
-    found = walk(VpEulerMaruyama(), x, VP().sigma(Strided(400, 0.1)(jnp.full(64, 0.1))))
+    found = walk(VpEulerMaruyama(), x, Strided(400, 0.1)(VP(), jnp.full(64, 0.1)))
     np.testing.assert_allclose(jnp.std(found), 0.5, rtol=0.08)
 
 
 def test_the_sde_draws_and_the_ode_does_not():
     hi, lo = VP().sigma(LATER), VP().sigma(T)
-    other = lambda step: step(keys(B, seed=1), two_modes(), X, hi, lo)  # noqa: E731
+    other = lambda step: jax.jit(lambda x: step(keys(B, seed=1), two_modes(), x, hi, lo))(X)  # noqa: E731
     assert jnp.all(move(VpEulerMaruyama(), two_modes(), X, hi, lo) != other(VpEulerMaruyama()))
     np.testing.assert_allclose(move(VpEuler(), two_modes(), X, hi, lo), other(VpEuler()), atol=1e-6)
 

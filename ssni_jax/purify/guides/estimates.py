@@ -6,6 +6,7 @@ from ssni_jax.core.protocols import Guide
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import DenoiseFn, Images, Keys
+from ssni_jax.purify.guides.guided import Adjusted
 
 
 @pytree
@@ -21,7 +22,7 @@ class ClippedEstimate:
     """Estimates clipped to [-1, 1], as DDPM samplers do (Ho et al. 2020, code); no gradient where they were outside."""
 
     def __call__(self, denoise: DenoiseFn, keys: Keys, reference: Images) -> DenoiseFn:
-        return lambda x, sigma: jnp.clip(denoise(x, sigma), -1.0, 1.0)
+        return Adjusted(denoise, lambda x, sigma, x0: jnp.clip(x0, -1.0, 1.0))
 
 
 @pytree

@@ -7,6 +7,7 @@ from jaxtyping import Array, Complex, Float
 from ssni_jax.core.arrays import to_diffusion_range, to_unit_range
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
+from ssni_jax.purify.guides.guided import Adjusted
 
 Spectrum = Complex[Array, "B H W C"]
 
@@ -15,7 +16,7 @@ Spectrum = Complex[Array, "B H W C"]
 class LowFrequencies:
     """Low frequencies of every estimate: amplitude of the reference, phase within `delta` of the reference's.
 
-    `amplitude_radius` and `phase_radius` bound the frequencies, in cycles an image, `delta` is in radians (10, 10 and
+    `amplitude_radius` and `phase_radius` bound the frequencies, in cycles per image, `delta` is in radians (10, 10 and
     0.3 in the paper's code). Amplitudes are those of images in [0, 1], and the result is clipped to that range.
     Differences of phase are taken around the circle, and images are not quantised, unlike there.
     """
@@ -25,10 +26,10 @@ class LowFrequencies:
     delta: float = 0.3
 
     def __call__(self, denoise: DenoiseFn, keys: Keys, reference: Images) -> DenoiseFn:
-        def guided(x: Images, sigma: Level) -> Images:
-            return to_diffusion_range(self._mixed(to_unit_range(denoise(x, sigma)), to_unit_range(reference)))
+        def mixed(x: Images, sigma: Level, x0: Images) -> Images:
+            return to_diffusion_range(self._mixed(to_unit_range(x0), to_unit_range(reference)))
 
-        return guided
+        return Adjusted(denoise, mixed)
 
     def _mixed(self, x0: Images, reference: Images) -> Images:
         own, given = (jnp.fft.fft2(v, axes=(1, 2)) for v in (x0, reference))
@@ -40,7 +41,7 @@ class LowFrequencies:
 
 
 def _radius(height: int, width: int) -> np.ndarray:
-    """Distance from frequency zero, in cycles an image."""
+    """Distance from frequency zero, in cycles per image."""
     rows, columns = np.fft.fftfreq(height, 1 / height), np.fft.fftfreq(width, 1 / width)
     return np.hypot(rows[:, None], columns).astype(np.float32)
 

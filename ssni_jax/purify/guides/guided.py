@@ -1,6 +1,7 @@
-"""A step on the guided denoiser: how the keys of every step reach the guide."""
+"""A step on the guided denoiser: how keys and reference reach the guide, and what a guide may change."""
 
-from typing import NamedTuple, cast
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
 
 from ssni_jax.core.protocols import Guide, Step
 from ssni_jax.core.pytree import pytree
@@ -10,7 +11,7 @@ from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
 GUIDE = 1 << 20  # beyond every draw that a step folds
 
 
-class Beside(NamedTuple):
+class WithReference(NamedTuple):
     """A denoiser that carries the reference of its rows to the step that guides it."""
 
     denoise: DenoiseFn
@@ -18,6 +19,29 @@ class Beside(NamedTuple):
 
     def __call__(self, x: Images, sigma: Level) -> Images:
         return self.denoise(x, sigma)
+
+
+class Adjusted(NamedTuple):
+    """A denoiser whose estimates `change(x, sigma, x0)` replaces; channels of a learned variance pass unchanged."""
+
+    denoise: DenoiseFn
+    change: Callable[[Images, Level, Images], Images]
+
+    def __call__(self, x: Images, sigma: Level) -> Images:
+        return self.change(x, sigma, self.denoise(x, sigma))
+
+    @property
+    def with_extra(self) -> Callable[[Images, Level], tuple[Images, Any]] | None:
+        """The changed estimate and the network's further channels; None for a denoiser without them."""
+        inner = getattr(self.denoise, "with_extra", None)
+        if inner is None:
+            return None
+
+        def with_extra(x: Images, sigma: Level) -> tuple[Images, Any]:
+            x0, extra = inner(x, sigma)
+            return self.change(x, sigma, x0), extra
+
+        return with_extra
 
 
 @pytree
@@ -32,5 +56,5 @@ class Guided:
         return self.step.n_calls
 
     def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
-        beside = cast(Beside, denoise)  # what the purifier hands to its walk
-        return self.step(keys, self.guide(beside.denoise, fold(keys, GUIDE), beside.reference), x, hi, lo)
+        given = cast(WithReference, denoise)  # what the purifier hands to its walk
+        return self.step(keys, self.guide(given.denoise, fold(keys, GUIDE), given.reference), x, hi, lo)

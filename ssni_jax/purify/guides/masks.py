@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from ssni_jax.core.arrays import over, to_unit_range
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
+from ssni_jax.purify.guides.guided import Adjusted
 
 Mask = Float[Array, "B H W 1"]
 
@@ -36,11 +37,11 @@ class OutsideKept:
     def __call__(self, denoise: DenoiseFn, keys: Keys, reference: Images) -> DenoiseFn:
         inside = jax.lax.stop_gradient(self.mask(to_unit_range(reference)))
 
-        def guided(x: Images, sigma: Level) -> Images:
+        def kept_outside(x: Images, sigma: Level, x0: Images) -> Images:
             outside = over(jnp.where(sigma > self.sigma_outside, 1.0, 0.0), x) * (1 - inside)
-            return outside * reference + (1 - outside) * denoise(x, sigma)
+            return outside * reference + (1 - outside) * x0
 
-        return guided
+        return Adjusted(denoise, kept_outside)
 
 
 @pytree

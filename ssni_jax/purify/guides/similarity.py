@@ -1,4 +1,4 @@
-"""How alike two images are, one number a row: what a guide climbs."""
+"""How alike two images are, one number per row: what a guide climbs."""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -51,7 +51,9 @@ class Ssim:
         return weighted(x, *(window_weights(n, self.window, self.std) for n in x.shape[1:3]))
 
 
-def similarity_map(mean: Callable[[Images], Maps], x: Images, reference: Images, span: float) -> Maps:
+def similarity_map(
+    mean: Callable[[Images], Maps], x: Images, reference: Images, span: float | Float[Array, ""]
+) -> Maps:
     """Structural similarity around every pixel (Wang et al. 2004, eq. 13), from a window's weighted `mean`."""
     mean_x, mean_r = mean(x), mean(reference)
     var_x = mean(jnp.square(x)) - jnp.square(mean_x)

@@ -9,6 +9,7 @@ from ssni_jax.core.arrays import over
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import normal_like
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
+from ssni_jax.purify.guides.guided import Adjusted
 from ssni_jax.purify.guides.similarity import NegativeMse, Similarity
 
 
@@ -20,7 +21,7 @@ class Strength(Protocol):
 
 
 @runtime_checkable
-class Comparison(Protocol):
+class Compared(Protocol):
     """What a noisy variance-preserving state is compared with, made of the reference."""
 
     def __call__(self, keys: Keys, reference: Images, sigma: Level) -> Images: ...
@@ -78,16 +79,16 @@ class TowardsInput:
 
     similarity: Similarity = NegativeMse()
     strength: Strength = Annealed()
-    comparison: Comparison = Noised()
+    comparison: Compared = Noised()
 
     def __call__(self, denoise: DenoiseFn, keys: Keys, reference: Images) -> DenoiseFn:
-        def guided(x: Images, sigma: Level) -> Images:
+        def uphill(x: Images, sigma: Level, x0: Images) -> Images:
             scale = _scale(sigma)
-            beside = self.comparison(keys, reference, sigma)
-            uphill = jax.grad(lambda state: jnp.sum(self.similarity(state, beside)))(over(scale, x) * x)
-            return denoise(x, sigma) + over(jnp.square(sigma) * scale * self.strength(sigma), x) * uphill
+            compared = self.comparison(keys, reference, sigma)
+            gradient = jax.grad(lambda state: jnp.sum(self.similarity(state, compared)))(over(scale, x) * x)
+            return x0 + over(jnp.square(sigma) * scale * self.strength(sigma), x) * gradient
 
-        return guided
+        return Adjusted(denoise, uphill)
 
 
 def _scale(sigma: Level) -> Level:

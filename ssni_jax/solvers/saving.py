@@ -1,0 +1,78 @@
+"""Keeping something of every chosen step of a walk, as diffrax's SaveAt does."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from ssni_jax.core.protocols import Step
+from ssni_jax.core.rng import fold
+from ssni_jax.core.types import DenoiseFn, Images, Keys, Level, Levels, Tree
+from ssni_jax.solvers.solve import advance
+
+
+@dataclasses.dataclass(frozen=True)
+class SaveAt:
+    """Keep `function(step, x, x0)` at the chosen `steps` of every walk; None for all of them.
+
+    `step` counts the steps of a walk from 0, `x` is the unscaled state before the step and `x0` the network's first
+    estimate in it. The function returns arrays with one row per row of x. Rows for which a step has length zero are
+    shown an estimate of harmless noise.
+    """
+
+    function: Callable[[Int[Array, ""], Images, Images], Tree]
+    steps: tuple[int, ...] | None = None
+
+
+NOTHING: SaveAt | None = None
+
+
+class Observed:
+    """A denoiser that remembers its first estimate since `forget`, within one traced step."""
+
+    def __init__(self, denoise: DenoiseFn):
+        self.denoise = denoise
+        self.estimates: list[Images] = []
+
+    def __call__(self, x: Images, sigma: Level) -> Images:
+        self.estimates.append(self.denoise(x, sigma))
+        return self.estimates[-1]
+
+    @property
+    def with_extra(self) -> Callable[[Images, Level], tuple[Images, Any]] | None:
+        """The denoiser's own, observed; None for a denoiser without further channels."""
+        inner = getattr(self.denoise, "with_extra", None)
+        if inner is None:
+            return None
+
+        def with_extra(x: Images, sigma: Level) -> tuple[Images, Any]:
+            x0, extra = inner(x, sigma)
+            self.estimates.append(x0)
+            return x0, extra
+
+        return with_extra
+
+    def forget(self) -> None:
+        """Begins a new step."""
+        self.estimates.clear()
+
+
+def solve_and_save(
+    keys: Keys, denoise: DenoiseFn, step: Step, x: Images, levels: Levels, *, observed: Observed, save: SaveAt
+) -> tuple[Images, Tree]:
+    """`solve`, and what `save` asks for with the rows first, [B, n_steps, ...]; `denoise` calls `observed`."""
+
+    def body(x, row):
+        index, hi, lo = row
+        observed.forget()
+        moved = advance(fold(keys, index), denoise, step, x, (hi, lo))
+        return moved, save.function(index, x, observed.estimates[0])
+
+    n_steps = levels.shape[0] - 1
+    rows = (jnp.arange(n_steps), levels[:-1], levels[1:])
+    x, saved = jax.lax.scan(jax.checkpoint(body), x, rows)
+    chosen = jnp.asarray([s for s in (save.steps or range(n_steps)) if s < n_steps], jnp.int32)
+    return x, jax.tree.map(lambda v: jnp.moveaxis(v[chosen], 0, 1), saved)
