@@ -1,8 +1,6 @@
 """The library in one call."""
 
-import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,14 +8,15 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, Shaped
 
+from ssni_jax.core.protocols import Trace
 from ssni_jax.core.rng import fold, sample_keys
 from ssni_jax.data import check_images, padded
-from ssni_jax.dist import by_rows, global_rows, make_mesh, on_every_host, whole
+from ssni_jax.dist import global_rows, make_mesh, on_every_host, whole
+from ssni_jax.evals.prediction import Prediction, make_predict
 from ssni_jax.presets import preset as named_preset
-from ssni_jax.purify import Defense, Ragged
 from ssni_jax.zoo import check_fit, resolve
 
-BATCH = 64
+BATCH, N_SLOTS = 64, 16
 PURIFY = 0
 
 
@@ -42,35 +41,33 @@ def purify(images: Shaped[Any, "..."], seed: int = 0, preset: str = "digits-ssni
     return purify_with(named_preset(preset), images, seed).images
 
 
-def purify_with(defense: Defense, images: Shaped[Any, "..."], seed: int = 0, first_id: int = 0) -> Opened:
-    """`purify` with any defence, opened up; image i has sample id `first_id + i`."""
+def purify_with(predict: Any, images: Shaped[Any, "..."], seed: int = 0, first_id: int = 0) -> Opened:
+    """`purify` with any predictor, opened up; image i has sample id `first_id + i`."""
     images = check_images(images)
-    check_fit(defense, images.shape[1:])
+    check_fit(predict, images.shape[1:])
     if not len(images):
         raise ValueError(f"there are no images in an array of shape {images.shape}: give at least one.")
     mesh = make_mesh()
-    defense = resolve(defense, whole(mesh))
-    defense = dataclasses.replace(defense, purify=dataclasses.replace(defense.purify, walk=Ragged()))
+    predict = resolve(predict, whole(mesh))
     run = program(mesh)
     n = -(-min(BATCH, len(images)) // mesh.shape["data"]) * mesh.shape["data"]
     parts = []
     for start in range(0, len(images), n):
         batch = padded({"image": images[start : start + n], "id": np.arange(start, min(start + n, len(images)))}, n)
         rows = global_rows(mesh, batch)
-        keys = sample_keys(jax.random.key(seed), first_id + rows["id"])
-        done = on_every_host(run(defense, keys, rows["image"]))
-        parts.append(jax.tree.map(lambda v, kept=batch["mask"]: v[kept], done))
+        keys = fold(sample_keys(jax.random.key(seed), first_id + rows["id"]), PURIFY)
+        parts.append(opened(on_every_host(run(predict, keys, rows["image"])), batch["mask"]))
     return jax.tree.map(lambda *v: np.concatenate(v), *parts)
 
 
 @functools.cache
-def program(mesh: Mesh) -> Callable[..., Opened]:
-    """One program a mesh, so that calls with the same kind of defence and number of images compile once."""
-    return jax.jit(by_rows(mesh, opened))
+def program(mesh: Mesh) -> Prediction:
+    """One program per mesh, so that calls with the same kind of predictor and number of images compile once."""
+    return make_predict(mesh, N_SLOTS)
 
 
-def opened(defense: Defense, keys: Any, x: Any) -> Opened:
-    """One batch of `purify_with`."""
-    done = defense.purify.run(fold(keys, PURIFY), x)
-    label = defense.classify(done.image).argmax(axis=1)
-    return Opened(done.image.clip(0, 1), done.deviation, done.t.T, done.n_calls, label)
+def opened(trace: Trace, kept: Any) -> Opened:
+    """The kept rows of one batch."""
+    image, label = np.clip(trace.image, 0, 1), np.argmax(trace.logits, axis=1)
+    shown = Opened(image, trace.deviation, trace.t, trace.n_calls, label)
+    return jax.tree.map(lambda v: v[kept], shown)

@@ -4,8 +4,19 @@ from collections.abc import Callable
 from functools import partial
 
 from ssni_jax import recipes
-from ssni_jax.core.protocols import Classifier, Denoiser, Predict
-from ssni_jax.purify import Annealed, Chain, ClippedEstimate, Defense, Purifier, TowardsInput, Vote
+from ssni_jax.core.protocols import Classifier, Denoiser
+from ssni_jax.purify import (
+    Annealed,
+    Chain,
+    ClippedEstimate,
+    Defense,
+    Predictor,
+    Purifier,
+    TowardsInput,
+    Undefended,
+    Vote,
+    predictor,
+)
 from ssni_jax.recipes.gns import IMAGENET, SVHN
 from ssni_jax.schedules import DiscreteVP
 from ssni_jax.zoo import Pretrained
@@ -16,9 +27,9 @@ T_STAR, BIAS, TAU = 0.1, 0.005, 20.0
 GUIDE = Chain((ClippedEstimate(), TowardsInput(strength=Annealed(12.0, 0.15))))
 
 
-def digits_undefended() -> Defense:
+def digits_undefended() -> Undefended:
     """The bare classifier."""
-    return Defense(recipes.unpurified(SCORE), CLASSIFIER)
+    return predictor(CLASSIFIER)
 
 
 def digits_diffpure() -> Defense:
@@ -65,7 +76,7 @@ def _base() -> Purifier:
     return recipes.diffpure_ddpm(SCORE, t_star=T_STAR)
 
 
-PRESETS: dict[str, Callable[[], Defense]] = {
+PRESETS: dict[str, Callable[[], Predictor]] = {
     "digits-undefended": digits_undefended,
     "digits-diffpure": digits_diffpure,
     "digits-ssni-l": digits_ssni_l,
@@ -100,14 +111,14 @@ SETTINGS: dict[str, tuple[Callable[[Denoiser], Purifier], int]] = {
 }
 
 
-def preset(name: str) -> Defense:
-    """The defence of that name, its networks not loaded yet."""
+def preset(name: str) -> Predictor:
+    """The predictor of that name, its networks not loaded yet."""
     if name not in PRESETS:
         raise ValueError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
     return PRESETS[name]()
 
 
-def setting(name: str, denoise: Denoiser, classify: Classifier) -> Predict:
+def setting(name: str, denoise: Denoiser, classify: Classifier) -> Predictor:
     """A paper's setting over these networks, with its majority vote; `setting_purifier` alone takes SSNI on top."""
     _, n = _known(name)
     defense = Defense(setting_purifier(name, denoise), classify)

@@ -14,13 +14,13 @@ from ssni_jax.core.describe import rebuild
 from ssni_jax.core.types import Tree
 from ssni_jax.networks import (
     AdmUNetConfig,
-    Classifier,
     ConsistencyCoefficients,
     EdmCoefficients,
     IddpmCoefficients,
     InceptionConfig,
     LpipsConfig,
     Preconditioned,
+    PreprocessedClassifier,
     Preprocessing,
     ResNetConfig,
     Snapped,
@@ -32,7 +32,7 @@ from ssni_jax.networks import (
     WideResNetConfig,
 )
 from ssni_jax.networks.network import Network, abstract
-from ssni_jax.purify import Calibration, Defense
+from ssni_jax.purify import Calibration
 from ssni_jax.schedules import VE, VP, CosineVP, DiscreteVP
 
 NETWORKS = (
@@ -108,14 +108,20 @@ def resolve(tree: Tree, sharding: Place = None) -> Tree:
     return jax.tree.map(lambda leaf: leaf.load(sharding) if isinstance(leaf, Pretrained) else leaf, tree)
 
 
-def check_fit(defense: Defense, image_shape: tuple[int, ...]) -> None:
-    """Refuses images of another size or number of channels than the defence's stored denoiser takes."""
-    stored = defense.purify.denoise
-    if isinstance(stored, Pretrained) and tuple(image_shape) != stored.image_shape:
-        raise ValueError(
-            f"the images are {_shown(image_shape)} (height x width x channels), and the network {stored.name} "
-            f"purifies {_shown(stored.image_shape)}: resize the images, or choose a network for their size."
-        )
+def stored_denoisers(tree: Tree) -> list[Pretrained]:
+    """The stored denoisers of a predictor whose networks are not in place yet."""
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, Pretrained)]
+    return [leaf for leaf in leaves if leaf.about().get("coefficients")]
+
+
+def check_fit(predict: Tree, image_shape: tuple[int, ...]) -> None:
+    """Refuses images of another size or number of channels than a stored denoiser of the predictor takes."""
+    for stored in stored_denoisers(predict):
+        if tuple(image_shape) != stored.image_shape:
+            raise ValueError(
+                f"the images are {_shown(image_shape)} (height x width x channels), and the network {stored.name} "
+                f"purifies {_shown(stored.image_shape)}: resize the images, or choose a network for their size."
+            )
 
 
 def bundled_path() -> Path:
@@ -157,5 +163,5 @@ def wrapped(network: Network, about: dict[str, Any]) -> Tree:
     if about.get("coefficients"):
         return Preconditioned(network, rebuild(about["coefficients"], KINDS))
     if about.get("preprocessing"):
-        return Classifier(network, rebuild(about["preprocessing"], KINDS))
+        return PreprocessedClassifier(network, rebuild(about["preprocessing"], KINDS))
     return network

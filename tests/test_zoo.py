@@ -1,5 +1,6 @@
 """Stored networks: found by name, refused when damaged, and identified by what they hold."""
 
+import dataclasses
 import json
 import shutil
 
@@ -13,7 +14,6 @@ from ssni_jax.core.fingerprint import fingerprint
 from ssni_jax.data import Digits
 from ssni_jax.dist import make_mesh, whole
 from ssni_jax.presets import PRESETS, preset
-from ssni_jax.purify import Calibration
 from ssni_jax.recipes import diffpure_ddpm, ssni_n
 from ssni_jax.zoo import Pretrained, bundled, bundled_path, read_calibration, resolve
 
@@ -86,7 +86,7 @@ def test_an_architecture_of_a_later_version_is_refused(copied):
 
 
 def test_a_calibration_of_another_network_is_refused():
-    other = Calibration((1.0, 2.0), "0" * 64, "data", "unseen", 20)
+    other = dataclasses.replace(Pretrained("digits-score").calibration(), network="0" * 64)
     with pytest.raises(ValueError, match="belongs to network 000000000000, not to"):
         ssni_n(diffpure_ddpm(Pretrained("digits-score")), other, tau=1.0)
 
@@ -125,7 +125,7 @@ def test_a_network_is_loaded_straight_onto_its_mesh_and_once():
     assert fingerprint(placed.denoise) == fingerprint(bare)
 
 
-@pytest.mark.parametrize("name", ["digits-score", "digits-classifier"])
+@pytest.mark.parametrize("name", [pytest.param("digits-score", marks=pytest.mark.slow), "digits-classifier"])
 def test_a_network_in_bfloat16_is_close_has_the_same_parameters_and_says_so(name):
     x = jnp.asarray(Digits("calibration").images[:16])
     arguments = (x, jnp.full(16, 0.3)) if name == "digits-score" else (x,)

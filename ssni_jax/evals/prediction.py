@@ -1,50 +1,46 @@
-"""Defended predictions at full speed: ragged walks on every device, samples dealt to equally long queues."""
+"""The one compiled "purify and classify": ragged walks on every device, rows dealt to equally long queues."""
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from jaxtyping import Array, Float
 
-from ssni_jax.core.types import Images, Keys, Level, Logits
+from ssni_jax.core.protocols import Measurable, Measured, Predict, Trace
+from ssni_jax.core.types import Images, Keys
 from ssni_jax.dist import by_rows, rows
-from ssni_jax.purify import Defense, Ragged
 from ssni_jax.solvers import ragged
 
-
-class Prediction(NamedTuple):
-    """Logits and how they came about; t has one column a round."""
-
-    logits: Logits
-    image: Images
-    deviation: Level
-    t: Float[Array, "B R"]
-    n_calls: Level
-    noised: Images
+Prediction = Callable[[Any, Keys, Images], Trace]
 
 
-def make_predict(mesh: Mesh, n_slots: int) -> Callable[[Defense, Keys, Images], Prediction]:
-    """A jitted `(defense, keys, x) -> Prediction` for rows split over the mesh; the same result as `defense(keys, x)`.
+def make_predict(mesh: Mesh, n_slots: int) -> Prediction:
+    """A jitted `(predict, keys, x) -> Trace` for rows split over the mesh; the same result as `predict.trace(keys, x)`.
 
-    Deviations are measured first, then rows move between devices so that every queue has about the same sum of t.
+    A predictor that measures does so first; then rows move between devices, so that every queue has about the same sum
+    of t. Levels that look at their batch see the whole of it.
     """
 
-    def walk(defense: Defense, keys: Keys, x: Images, deviation: Level) -> Prediction:
-        done = defense.purify.run_from(keys, x, deviation)
-        logits = defense.classify(done.image)
-        return Prediction(logits, done.image, deviation, done.t.T, done.n_calls, done.noised)
-
     @partial(jax.jit, out_shardings=rows(mesh))  # left to itself XLA may replicate, and a process would keep all rows
-    def predict(defense: Defense, keys: Keys, x: Images) -> Prediction:
-        purify = dataclasses.replace(defense.purify, walk=Ragged(n_slots))
-        deviation = purify.measure(keys, x)
-        dealt = ragged.deal(jnp.sum(purify.times(deviation), axis=0), mesh.shape["data"])
-        moved = (keys[dealt], x[dealt], deviation[dealt])
-        found = by_rows(mesh, walk)(dataclasses.replace(defense, purify=purify), *moved)
-        return jax.tree.map(lambda v: v[jnp.argsort(dealt)], found)
+    def predict(predict: Predict, keys: Keys, x: Images) -> Trace:
+        predict = predict.ragged(n_slots)
+        if not isinstance(predict, Measurable):
+            return by_rows(mesh, lambda predict, keys, x: predict.trace(keys, x))(predict, keys, x)
+        measured = by_rows(mesh, lambda predict, keys, x: predict.measure(keys, x))(predict, keys, x)
+        dealt = ragged.deal(jnp.sum(measured.t.reshape(len(x), -1), axis=1), mesh.shape["data"])
+        moved = jax.tree.map(lambda v: v[dealt], (keys, x, measured))
+        trace = by_rows(mesh, _trace_at)(predict, *moved)
+        return jax.tree.map(lambda v: v[jnp.argsort(dealt)], trace)
 
     return predict
+
+
+def _trace_at(predict: Measurable, keys: Keys, x: Images, measured: Measured) -> Trace:
+    return predict.trace_at(keys, x, measured)
+
+
+def n_votes(predict: Predict) -> int:
+    """Draws per prediction: K of a vote of K, 1 for other predictors."""
+    return int(getattr(predict, "n_votes", 1))

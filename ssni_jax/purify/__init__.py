@@ -2,7 +2,7 @@
 
 from ssni_jax.purify.calibration import Calibration
 from ssni_jax.purify.deviation import Held, NoDeviation, ScoreNorm, SingleScoreNorm, quick_score_norm
-from ssni_jax.purify.gradients import (
+from ssni_jax.purify.differentiation import (
     Bpda,
     BpdaIdentity,
     BpdaOneStep,
@@ -11,7 +11,7 @@ from ssni_jax.purify.gradients import (
     Identity,
     SoftTime,
     StraightThroughTime,
-    soft,
+    Surrogate,
 )
 from ssni_jax.purify.guides import (
     Annealed,
@@ -41,7 +41,9 @@ from ssni_jax.purify.levels import (
     StraightThrough,
 )
 from ssni_jax.purify.noises import AsGiven, Diffused
-from ssni_jax.purify.purifier import Defense, Purifier, Round
+from ssni_jax.purify.predictors import Defense, Predictor, Undefended, predictor
+from ssni_jax.purify.purifier import Purifier
+from ssni_jax.purify.round import Round, time_of
 from ssni_jax.purify.vote import Vote
 from ssni_jax.purify.walks import Buckets, Nested, Ragged, Scan
 
@@ -74,6 +76,7 @@ __all__ = [
     "Noised",
     "OutsideKept",
     "Plain",
+    "Predictor",
     "Purifier",
     "Ragged",
     "Round",
@@ -88,10 +91,13 @@ __all__ = [
     "SsniSigmoid",
     "StraightThrough",
     "StraightThroughTime",
+    "Surrogate",
     "Tethered",
     "TowardsInput",
+    "Undefended",
     "Unguided",
     "Vote",
+    "predictor",
     "quick_score_norm",
-    "soft",
+    "time_of",
 ]

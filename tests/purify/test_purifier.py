@@ -7,9 +7,9 @@ import pytest
 
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import fold
-from ssni_jax.purify import Constant, Defense, Purifier, Ragged, Round, Scan, Unguided
+from ssni_jax.purify import ClippedEstimate, Constant, Defense, Purifier, Ragged, Round, Scan, Unguided
 from ssni_jax.schedules import VE, VP, DiscreteVP, IntegerSteps, Strided, Uniform
-from ssni_jax.solvers import Ancestral, Euler, Heun, Renoise, diffuse
+from ssni_jax.solvers import Ancestral, Euler, Heun, Learned, Renoise, SaveAt, diffuse
 from tests.kit import SHAPE, Gaussian, ShowsSigma, images, keys, recipes, run, two_modes
 
 B = 8
@@ -40,7 +40,7 @@ def purifier_of(*rounds, denoise=None, schedule=None):
 
 def test_a_purification_is_its_measurement_and_the_run_from_there():
     opened, measured = run(SSNI, keys(B), X), jax.jit(SSNI.measure)(keys(B), X)
-    from_there = jax.jit(SSNI.run_from)(keys(B), X, measured)
+    from_there = jax.jit(lambda k, x, d: SSNI.run_at(k, x, d, SSNI.times(d)))(keys(B), X, measured)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6, rtol=1e-6), opened, from_there)
     np.testing.assert_allclose(opened.deviation, measured, rtol=1e-6)
     np.testing.assert_array_equal(opened.t, SSNI.times(opened.deviation))
@@ -97,7 +97,7 @@ def test_a_guide_sees_the_image_being_purified_row_by_row_and_not_what_became_of
     assert jnp.all(jnp.any(before.image != X, axis=(1, 2, 3)))
 
 
-@pytest.mark.parametrize("name", ["ssni_n rounds", "ssni_l heun"])
+@pytest.mark.parametrize("name", ["ssni_n rounds", "ssni_l diffpure_ddpm"])
 def test_the_count_of_network_calls_is_the_number_really_made(name):
     """With one slot the ragged walk calls for one sample at a time; the measurement's calls are counted elsewhere."""
     calls = []
@@ -138,7 +138,7 @@ def test_the_denoiser_is_told_the_noise_that_was_added():
 
 
 def test_a_round_that_never_runs_is_refused():
-    with pytest.raises(ValueError, match="repeats=0; leave the round out"):
+    with pytest.raises(ValueError, match="repeats=0; leave it out"):
         Round(Constant(), Uniform(1), Euler(), repeats=0)
 
 
@@ -146,3 +146,42 @@ def test_colour_images_of_any_shape_pass():
     x = images(2, shape=(5, 3, 3))
     purifier = purifier_of(Round(Constant(0.02), IntegerSteps(2), Ancestral()), denoise=Gaussian())
     assert run(purifier, keys(2), x).image.shape == x.shape != SHAPE
+
+
+def test_chosen_steps_are_saved_row_by_row():
+    """Index, state before the step and the network's estimate in it, by hand for one step of a linear denoiser."""
+    round = Round(Constant(0.1), Strided(4, 0.1), Euler(), repeats=2)
+    purifier, save = (
+        purifier_of(round, denoise=Gaussian()),
+        SaveAt(lambda step, x, x0: (step + 0 * x[:, 0, 0, 0], x, x0), (0, 2)),
+    )
+    done = jax.jit(lambda keys, x: purifier.run(keys, x, save))(keys(B), X)
+    steps, states, estimates = done.saved[0]
+    assert steps.shape == (B, 2, 2) and states.shape == estimates.shape == (B, 2, 2, *X.shape[1:])
+    np.testing.assert_array_equal(steps[:, 0], np.tile([0, 2], (B, 1)))
+    np.testing.assert_allclose(states[:, 0, 0], 2 * done.noised - 1, atol=1e-6)
+    sigma = jnp.broadcast_to(VP().sigma(jnp.asarray(0.1)), B)
+    np.testing.assert_allclose(estimates[:, 0, 0], Gaussian()(states[:, 0, 0], sigma), atol=1e-6)
+    np.testing.assert_allclose(done.image, run(purifier, keys(B), X).image, atol=1e-6)
+    with pytest.raises(ValueError, match=r"cannot be saved under a Ragged walk: use `scanned\(\)`"):
+        purifier.ragged().run(keys(B), X, save)
+
+
+def test_clipping_keeps_the_channels_of_a_learned_variance():
+    """A guide changes the estimate; the variance is still read from the network's further channels."""
+
+    @pytree
+    class WithVariance:
+        def __call__(self, x, sigma):
+            return self.with_extra(x, sigma)[0]
+
+        def with_extra(self, x, sigma):
+            return 3 * x, jnp.zeros_like(x)
+
+    def purified(guide):
+        step = Ancestral(variance=Learned())
+        return run(purifier_of(Round(Constant(0.1), Uniform(3), step, guide), denoise=WithVariance()), keys(B), X).image
+
+    clipped = purified(ClippedEstimate())
+    assert jnp.all(jnp.isfinite(clipped)) and jnp.all((clipped >= -1e-6) & (clipped <= 1 + 1e-6))
+    assert jnp.max(jnp.abs(clipped - purified(Unguided()))) > 0.1

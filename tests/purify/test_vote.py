@@ -5,7 +5,8 @@ import pytest
 
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import fold, normal_like
-from ssni_jax.purify import Defense, Vote
+from ssni_jax.purify import Defense, Vote, predictor
+from ssni_jax.purify.predictors import Predictor
 from tests.kit import images, keys, recipes
 
 B = 6
@@ -13,27 +14,29 @@ X = images(B)
 
 
 @pytree
-class Noisy:
+class Noisy(Predictor):
     """Logits of three classes: the image's first pixels, and noise from the keys."""
 
     std: float = 2.0
 
-    def __call__(self, keys, x):
-        return 4 * x[:, :3, 0, 0] + self.std * normal_like(keys, x)[:, :3, 0, 0]
+    def trace(self, keys, x, save=None):
+        logits = 4 * x[:, :3, 0, 0] + self.std * normal_like(keys, x)[:, :3, 0, 0]
+        return predictor(lambda x: logits).trace(keys, x)
 
 
 @pytree
-class Listed:
+class Listed(Predictor):
     """Logits of draw after draw from a list, told apart by their keys."""
 
     logits: jax.Array
     keys: jax.Array
 
-    def __call__(self, keys, x):
+    def trace(self, keys, x, save=None):
         data = jax.random.key_data(keys)[0]
         known = jnp.stack([jax.random.key_data(fold(self.keys, i))[0] for i in range(len(self.logits))])
         found = jnp.argmax(jnp.all(known == data, axis=1))
-        return jnp.broadcast_to(self.logits[found], (x.shape[0], self.logits.shape[1]))
+        logits = jnp.broadcast_to(self.logits[found], (x.shape[0], self.logits.shape[1]))
+        return predictor(lambda x: logits).trace(keys, x)
 
 
 @pytree
@@ -101,5 +104,27 @@ def test_a_held_vote_passes_no_gradient_through_its_levels():
 
 
 def test_a_vote_of_nobody_is_refused():
-    with pytest.raises(ValueError, match=r"^A vote takes at least one prediction, not n=0\.$"):
+    with pytest.raises(ValueError, match=r"^A vote needs at least one prediction, got n=0\.$"):
         Vote(Noisy(), 0)
+
+
+def test_the_trace_of_a_vote_shows_every_draw():
+    trace = jax.jit(Vote(Noisy(), 5).trace)(keys(B), X)
+    np.testing.assert_array_equal(trace.labels, jnp.argmax(draws(5), axis=2).T)
+    mean = jax.nn.softmax(draws(5)).mean(axis=0)
+    np.testing.assert_allclose(trace.scores, jnp.log(mean), atol=1e-5)
+
+
+def test_an_invalid_draw_has_no_label():
+    trace = Vote(Listed(jnp.asarray([[1.0, 0.0], [jnp.nan, 0.0]]), keys(1)), 2).trace(keys(1), X[:1])
+    np.testing.assert_array_equal(trace.labels, [[0, -1]])
+
+
+def test_draws_as_rows_of_one_ragged_batch_are_the_draws_one_by_one():
+    vote = Vote(Defense(recipes()["ssni_n rounds"], Pixels()), 3)
+    one_by_one, as_rows = (jax.jit(lambda v, k, x: v.trace(k, x))(v, keys(B), X) for v in (vote, vote.ragged(4)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), as_rows, one_by_one)
+    measured = jax.jit(vote.measure)(keys(B), X)
+    assert measured.t.shape == (B, 3, 2)
+    at = jax.jit(vote.ragged(4).trace_at)(keys(B), X, measured)
+    np.testing.assert_allclose(at.logits, one_by_one.logits, atol=1e-5)

@@ -1,0 +1,170 @@
+"""Predictors: a purifier before a classifier, a classifier alone, and what a predictor has unless it says otherwise."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+
+from ssni_jax.core.protocols import Classifier, Measured, Trace
+from ssni_jax.core.pytree import pytree, static
+from ssni_jax.core.types import Images, Keys, Level, Levels, Logits
+from ssni_jax.purify.walks import Walk
+from ssni_jax.solvers.saving import NOTHING, SaveAt
+
+Change = Callable[[Any], Any]
+
+
+class Predictor:
+    """A predictor without noise levels, as a base: a subclass gives `trace`, and every transformation is the identity.
+
+    A predictor around a purifier gives `map_purify` too, from which the transformations follow.
+    """
+
+    def __call__(self, keys: Keys, x: Images) -> Logits:
+        return self.trace(keys, x).logits
+
+    def trace(self, keys: Keys, x: Images, save: SaveAt | None = NOTHING) -> Trace:
+        """One prediction, opened up."""
+        raise NotImplementedError
+
+    n_votes = 1
+
+    @property
+    def purifiers(self) -> tuple[Any, ...]:
+        """The purifiers inside."""
+        return ()
+
+    def map_purify(self, change: Change) -> Any:
+        """This predictor with its purifier changed."""
+        return self
+
+    def hold(self, keys: Keys, x: Images) -> Any:
+        """This predictor with the noise levels it would give `x` now."""
+        return self
+
+    def undefended(self) -> Any:
+        """The same classifier without purification."""
+        return self
+
+    def levels(self, deviation: Level) -> Levels:
+        """t of every round for a deviation, as the report draws it."""
+        return jnp.zeros((0, len(deviation)))
+
+    def at_noise(self, sigma: float) -> Any:
+        """This predictor for images that smoothing noised with `sigma`, of the [0, 1] range."""
+        return self.map_purify(lambda purify: purify.at_noise(sigma))
+
+    def with_steps(self, n_steps: int) -> Any:
+        """This predictor in at most `n_steps` solver steps per round."""
+        return self.map_purify(lambda purify: purify.with_steps(n_steps))
+
+    def soft(self) -> Any:
+        """This predictor without rounding of t."""
+        return self.map_purify(lambda purify: purify.soft())
+
+    def straight_through(self) -> Any:
+        """This predictor with gradients as if t had not been rounded."""
+        return self.map_purify(lambda purify: purify.straight_through())
+
+    def frozen(self) -> Any:
+        """This predictor without a gradient through t(x)."""
+        return self.map_purify(lambda purify: purify.frozen())
+
+    def fixed(self) -> Any:
+        """This predictor with every round at its t_star, and nothing measured."""
+        return self.map_purify(lambda purify: purify.fixed())
+
+    def in_batch(self, deviation: Level) -> Any:
+        """This predictor with the levels that it uses on a batch with these deviations."""
+        return self.map_purify(lambda purify: purify.in_batch(deviation))
+
+    def with_walk(self, walk: Walk) -> Any:
+        """This predictor whose rounds `walk` solves."""
+        return self.map_purify(lambda purify: purify.with_walk(walk))
+
+    def ragged(self, n_slots: int = 16) -> Any:
+        """This predictor at full speed, without gradients."""
+        return self.map_purify(lambda purify: purify.ragged(n_slots))
+
+    def scanned(self) -> Any:
+        """This predictor, differentiable."""
+        return self.map_purify(lambda purify: purify.scanned())
+
+
+@pytree
+class Undefended(Predictor):
+    """A classifier of images in [0, 1] as a predictor: nothing is purified."""
+
+    classify: Classifier
+
+    def trace(self, keys: Keys, x: Images, save: SaveAt | None = NOTHING) -> Trace:
+        logits, zero = self.classify(x), jnp.zeros(len(x))
+        return Trace(logits, logits, x, x, zero, jnp.zeros((len(x), 0)), zero)
+
+
+@pytree
+class Defense(Predictor):
+    """Purify, then classify."""
+
+    purify: Any
+    classify: Classifier
+
+    def trace(self, keys: Keys, x: Images, save: SaveAt | None = NOTHING) -> Trace:
+        return self._traced(self.purify.run(keys, x, save))
+
+    def measure(self, keys: Keys, x: Images) -> Measured:
+        """Deviation and times of each image, with the draws of `trace`."""
+        deviation = self.purify.measure(keys, x)
+        return Measured(deviation, self.purify.times(deviation).T)
+
+    def trace_at(self, keys: Keys, x: Images, measured: Measured, save: SaveAt | None = NOTHING) -> Trace:
+        """`trace` with what `measure` gave for the same keys and images."""
+        return self._traced(self.purify.run_at(keys, x, measured.deviation, measured.t.T, save))
+
+    @property
+    def purifiers(self) -> tuple[Any, ...]:
+        return (self.purify,)
+
+    def map_purify(self, change: Change) -> "Defense":
+        return dataclasses.replace(self, purify=change(self.purify))
+
+    def hold(self, keys: Keys, x: Images) -> "Defense":
+        return dataclasses.replace(self, purify=self.purify.hold(keys, x))
+
+    def undefended(self) -> Undefended:
+        return Undefended(self.classify)
+
+    def levels(self, deviation: Level) -> Levels:
+        return self.purify.times(deviation)
+
+    def _traced(self, purified: Any) -> Trace:
+        logits = self.classify(purified.image)
+        return Trace(
+            logits,
+            logits,
+            purified.image,
+            purified.noised,
+            purified.deviation,
+            purified.t.T,
+            purified.n_calls,
+            saved=purified.saved,
+        )
+
+
+@pytree
+class Plainly:
+    """A plain function of images as a pytree without leaves; arrays it closes over become constants of the program."""
+
+    function: Callable[[Images], Logits] = static()
+
+    def __call__(self, x: Images) -> Logits:
+        return self.function(x)
+
+
+def predictor(classify: Classifier | Callable[..., Logits]) -> Undefended:
+    """Any classifier of images in [0, 1] as a predictor: a pytree, whose arrays stay arguments, or a plain function."""
+    leaves = jax.tree.leaves(classify)
+    is_tree = not any(leaf is classify for leaf in leaves)
+    return Undefended(cast(Classifier, classify) if is_tree else Plainly(classify))
