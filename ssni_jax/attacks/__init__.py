@@ -1,8 +1,23 @@
 """Attacks on randomized predictors."""
 
-from ssni_jax.attacks.gradients import Eot, HeldEot
-from ssni_jax.attacks.losses import CrossEntropy, Margin
+from ssni_jax.attacks.attack import Attack, Attacked
+from ssni_jax.attacks.losses import CrossEntropy, Margin, TraceLoss
+from ssni_jax.attacks.objective import Ascent, Objective, Sampled
 from ssni_jax.attacks.pgd import Pgd
 from ssni_jax.attacks.threats import L2, Linf, Sign, Unit
 
-__all__ = ["L2", "CrossEntropy", "Eot", "HeldEot", "Linf", "Margin", "Pgd", "Sign", "Unit"]
+__all__ = [
+    "L2",
+    "Ascent",
+    "Attack",
+    "Attacked",
+    "CrossEntropy",
+    "Linf",
+    "Margin",
+    "Objective",
+    "Pgd",
+    "Sampled",
+    "Sign",
+    "TraceLoss",
+    "Unit",
+]

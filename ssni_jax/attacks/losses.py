@@ -1,25 +1,35 @@
-"""What an attack raises: one number per row, larger when the true label is less likely."""
+"""What an attack raises: one number per row of a trace, larger when the true label is less likely."""
+
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
+from ssni_jax.core.protocols import Trace
 from ssni_jax.core.pytree import pytree
-from ssni_jax.core.types import Labels, Level, Logits
+from ssni_jax.core.types import Labels, Level
+
+
+@runtime_checkable
+class TraceLoss(Protocol):
+    """A loss with one number per row; it may look at scores, t, score norm and whatever else a trace shows."""
+
+    def __call__(self, trace: Trace, y: Labels) -> Level: ...
 
 
 @pytree
 class CrossEntropy:
     """-log p(y | x)."""
 
-    def __call__(self, logits: Logits, y: Labels) -> Level:
-        return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=1)[:, 0]
+    def __call__(self, trace: Trace, y: Labels) -> Level:
+        return -jnp.take_along_axis(jax.nn.log_softmax(trace.scores), y[:, None], axis=1)[:, 0]
 
 
 @pytree
 class Margin:
-    """Largest other logit minus the true one (Carlini & Wagner 2017, f6 without the clamp)."""
+    """Largest other score minus the true one (Carlini & Wagner 2017, f6 without the clamp)."""
 
-    def __call__(self, logits: Logits, y: Labels) -> Level:
-        true = jax.nn.one_hot(y, logits.shape[1], dtype=bool)
-        others = jnp.max(jnp.where(true, -jnp.inf, logits), axis=1)
-        return others - jnp.sum(jnp.where(true, logits, 0.0), axis=1)
+    def __call__(self, trace: Trace, y: Labels) -> Level:
+        true = jax.nn.one_hot(y, trace.scores.shape[1], dtype=bool)
+        others = jnp.max(jnp.where(true, -jnp.inf, trace.scores), axis=1)
+        return others - jnp.sum(jnp.where(true, trace.scores, 0.0), axis=1)

@@ -19,8 +19,8 @@ def plain(function: Callable[..., Any], *examples: Any) -> Callable[..., Any]:
     bare = stripped(closed)
 
     def call(*arguments: Any) -> Any:
-        found = core.jaxpr_as_fun(bare)(*jax.tree.leaves(arguments))
-        return jax.tree.unflatten(jax.tree.structure(shape), found)
+        values = core.jaxpr_as_fun(bare)(*jax.tree.leaves(arguments))
+        return jax.tree.unflatten(jax.tree.structure(shape), values)
 
     return call
 
@@ -33,10 +33,13 @@ def stripped(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
 
 def _run(jaxpr: core.Jaxpr, consts: Any, arguments: Any) -> list[Any]:
     known = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *arguments), strict=True))
-    read = lambda v: v.val if isinstance(v, core.Literal) else known[v]  # noqa: E731
+
+    def read(v: Any) -> Any:
+        return v.val if isinstance(v, core.Literal) else known[v]
+
     for equation in jaxpr.eqns:
-        found = _apply(equation, [read(v) for v in equation.invars])
-        known.update(zip(equation.outvars, found, strict=True))
+        values = _apply(equation, [read(v) for v in equation.invars])
+        known.update(zip(equation.outvars, values, strict=True))
     return [read(v) for v in jaxpr.outvars]
 
 
@@ -46,13 +49,13 @@ def _apply(equation: Any, inputs: list[Any]) -> list[Any]:
         return _run(getattr(inside, "jaxpr", inside), getattr(inside, "consts", ()), inputs)
     params = {name: _stripped_parameter(value) for name, value in equation.params.items()}
     params = equation.primitive.get_bind_params(params)
-    found = equation.primitive.bind(*inputs, **params)
-    return list(found) if equation.primitive.multiple_results else [found]
+    values = equation.primitive.bind(*inputs, **params)
+    return list(values) if equation.primitive.multiple_results else [values]
 
 
 def _stripped_parameter(value: Any) -> Any:
     if isinstance(value, core.ClosedJaxpr):
         return stripped(value)
-    if isinstance(value, tuple) and value and all(isinstance(each, core.ClosedJaxpr) for each in value):
+    if isinstance(value, tuple) and value and all(isinstance(item, core.ClosedJaxpr) for item in value):
         return tuple(map(stripped, value))
     return value

@@ -18,7 +18,7 @@ FEWEST_FOR_KID = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Images:
+class NamedImages:
     """Images with names: relative paths without ending in a folder, row numbers in an .npz file."""
 
     source: Source
@@ -31,14 +31,14 @@ class Images:
             yield x if n_channels is None or x.shape[-1] == n_channels else np.repeat(x, n_channels, axis=-1)
 
 
-def open_images(path: Path, size: int | None) -> Images:
+def open_images(path: Path, size: int | None) -> NamedImages:
     """A folder of images or an .npz file with an array `images`; a folder is grey if its first file is."""
     if path.is_file():
         source = Npz(str(path))
-        return Images(source, tuple(str(i) for i in range(len(source))))
+        return NamedImages(source, tuple(str(i) for i in range(len(source))))
     files = ImageFolder(str(path)).files
     names = tuple(str(file.relative_to(path).with_suffix("")) for file in files)
-    return Images(ImageFolder(str(path), size, n_channels_of(files[0])), names)
+    return NamedImages(ImageFolder(str(path), size, n_channels_of(files[0])), names)
 
 
 def n_channels_of(file: Path) -> int:
@@ -47,14 +47,14 @@ def n_channels_of(file: Path) -> int:
         return 1 if image.mode in ("1", "L", "LA") or image.mode.startswith("I;16") else 3
 
 
-def pairs_of(reference: Images, other: Images) -> tuple[list[int], list[int]]:
+def pairs_of(reference: NamedImages, other: NamedImages) -> tuple[list[int], list[int]]:
     """Ids of the images whose name is in both, in the reference's order."""
     places = {name: i for i, name in enumerate(other.names)}
     common = [(i, places[name]) for i, name in enumerate(reference.names) if name in places]
     return [i for i, _ in common], [j for _, j in common]
 
 
-def aligned(reference: Images, other: Images) -> tuple[list[int], list[int]]:
+def aligned(reference: NamedImages, other: NamedImages) -> tuple[list[int], list[int]]:
     """All ids of both, those of pairs first and in the same order."""
     ids, other_ids = pairs_of(reference, other)
     return _then_the_rest(ids, len(reference.names)), _then_the_rest(other_ids, len(other.names))
@@ -65,16 +65,16 @@ def _then_the_rest(ids: list[int], n: int) -> list[int]:
 
 
 def score_pairs(
-    metrics: Mapping[str, Metric], reference: Images, other: Images, batch_size: int
+    metrics: Mapping[str, Metric], reference: NamedImages, other: NamedImages, batch_size: int
 ) -> dict[str, Float[np.ndarray, " N"]]:
     """Every metric of every pair."""
     ids, other_ids = pairs_of(reference, other)
-    found: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
+    scores: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
     both = (reference.batches(ids, batch_size), other.batches(other_ids, batch_size))
     for a, b in zip(*both, strict=True):
         for name, metric in metrics.items():
-            found[name].append(np.asarray(metric(a, b), np.float64))
-    return {name: np.concatenate(values) for name, values in found.items() if values}
+            scores[name].append(np.asarray(metric(a, b), np.float64))
+    return {name: np.concatenate(values) for name, values in scores.items() if values}
 
 
 def summary(values: Float[np.ndarray, " N"]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
-"""What a defence costs, part by part, and what sample-specific noise adds to and saves from its fixed-level base."""
+"""What a predictor costs, part by part, and what sample-specific noise adds to and saves from its fixed-level base."""
 
-import dataclasses
 import platform
 import statistics
 import time
@@ -13,10 +12,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ssni_jax import __version__
+from ssni_jax.core.protocols import Measurable, Measured
 from ssni_jax.core.types import Images, Keys
 from ssni_jax.dist import by_rows
-from ssni_jax.evals.prediction import make_predict
-from ssni_jax.purify import Constant, Defense, NoDeviation, Ragged, Scan
+from ssni_jax.evals.prediction import make_predict, n_votes
 
 
 class Timed(NamedTuple):
@@ -37,14 +36,14 @@ class Load(NamedTuple):
     repeats: int
 
 
-def bench(defense: Defense, load: Load) -> dict[str, Any]:
-    """All numbers of one defence; seconds and calls are an image's."""
+def bench(predict: Any, load: Load) -> dict[str, Any]:
+    """All numbers of one predictor; seconds and calls are per image."""
     n = len(load.x)
-    whole = timed(make_predict(load.mesh, load.n_slots), defense, load.keys, load.x, repeats=load.repeats)
-    parts = {name: timed(*part, repeats=load.repeats) for name, part in make_parts(defense, load, whole.result).items()}
+    whole = timed(make_predict(load.mesh, load.n_slots), predict, load.keys, load.x, repeats=load.repeats)
+    parts = {name: timed(*part, repeats=load.repeats) for name, part in make_parts(predict, load, whole.result).items()}
     total = sum(part.seconds for part in parts.values())
     nfe = float(np.mean(whole.result.n_calls))
-    flops = flops_an_image(defense, load, nfe)
+    flops = flops_per_image(predict, load, nfe)
     return {
         "images_per_second": n / whole.seconds,
         "seconds_per_image": whole.seconds / n,
@@ -57,79 +56,66 @@ def bench(defense: Defense, load: Load) -> dict[str, Any]:
     }
 
 
-def make_parts(defense: Defense, load: Load, done: Any) -> dict[str, tuple[Any, ...]]:
-    """Score norm, solve and classifier as functions of their own, with their arguments."""
-    purify = dataclasses.replace(defense.purify, walk=Ragged(load.n_slots))
-    over = lambda function: jax.jit(by_rows(load.mesh, function))  # noqa: E731
-    measure = over(lambda purify, keys, x: purify.measure(keys, x))
-    solve = over(lambda purify, keys, x, deviation: purify.run_from(keys, x, deviation).image)
-    classify = over(lambda classify, x: classify(x))
-    return {
-        "score_norm": (measure, purify, load.keys, load.x),
-        "solve": (solve, purify, load.keys, load.x, done.deviation),
-        "classifier": (classify, defense.classify, done.image),
-    }
+def make_parts(predict: Any, load: Load, trace: Any) -> dict[str, tuple[Any, ...]]:
+    """Measuring, purifying and classifying as functions of their own, with their arguments."""
+    bare, predict = predict.undefended(), predict.ragged(load.n_slots)
+    parts: dict[str, tuple[Any, ...]] = {}
+    if isinstance(predict, Measurable):
+        measure = jax.jit(by_rows(load.mesh, _measure))
+        measured = measure(predict, load.keys, load.x)
+        solve = jax.jit(by_rows(load.mesh, _solve))
+        parts["score_norm"] = (measure, predict, load.keys, load.x)
+        parts["solve"] = (solve, predict, load.keys, load.x, measured)
+    classify = jax.jit(by_rows(load.mesh, lambda predict, keys, x: predict(keys, x)))
+    return parts | {"classifier": (classify, bare, load.keys, trace.image)}
 
 
-def cost_report(defense: Defense, load: Load) -> dict[str, Any]:
-    """The defence, its base at the fixed t_star, and the defence with every sample paying for the longest grid."""
-    found = {"defense": bench(defense, load), "base": bench(fixed(defense), load)}
-    masked = timed(jax.jit(by_rows(load.mesh, masked_walk)), defense.purify, load.keys, load.x, repeats=load.repeats)
-    n, mine, base = len(load.x), found["defense"], found["base"]
-    in_parts = mine["part_seconds_per_image"]
-    all_steps = masked.seconds / n + in_parts["classifier"]
+def cost_report(predict: Any, load: Load) -> dict[str, Any]:
+    """The predictor, its base at the fixed t_star, and the predictor with every sample paying for the longest grid."""
+    report = {"defense": bench(predict, load), "base": bench(predict.fixed(), load)}
+    scanned = jax.jit(by_rows(load.mesh, lambda predict, keys, x: predict.scanned()(keys, x)))
+    all_steps = timed(scanned, predict, load.keys, load.x, repeats=load.repeats).seconds / len(load.x)
+    mine, base = report["defense"], report["base"]
     return {
-        **found,
-        "score_norm_adds_seconds": in_parts["score_norm"],
+        **report,
+        "score_norm_adds_seconds": mine["part_seconds_per_image"].get("score_norm", 0.0),
         "ragged_time_saves_seconds": all_steps - mine["seconds_per_image"],
         "seconds_per_image_all_steps": all_steps,
-        "nfe_per_image_all_steps": nfe_of_all_steps(defense),
+        "nfe_per_image_all_steps": nfe_of_all_steps(predict),
         "times_the_base": mine["seconds_per_image"] / base["seconds_per_image"],
     }
 
 
-def fixed(defense: Defense) -> Defense:
-    """The same rounds at their fixed t_star, nothing measured: the base that a sample-specific level was put over."""
-    rounds = tuple(dataclasses.replace(each, level=Constant(t_star(each.level))) for each in defense.purify.rounds)
-    return dataclasses.replace(
-        defense, purify=dataclasses.replace(defense.purify, rounds=rounds, deviation=NoDeviation())
-    )
+def nfe_of_all_steps(predict: Any) -> float:
+    """Network calls per image when idle steps are paid for, the score norm included; a vote pays for each draw."""
+    steps = [r.repeats * r.step.n_calls * r.grid.n_steps for purify in predict.purifiers for r in purify.rounds]
+    measuring = [purify.deviation.n_calls for purify in predict.purifiers]
+    return float(sum(steps) + sum(measuring)) * n_votes(predict)
 
 
-def t_star(level: Any) -> Any:
-    """The fixed level inside a reweighted one, however it is wrapped."""
-    while not hasattr(level, "t_star"):
-        if not hasattr(level, "level"):
-            raise ValueError(f"{type(level).__name__} has no t_star, so it has no fixed-level base to compare with.")
-        level = level.level
-    return level.t_star
-
-
-def masked_walk(purify: Any, keys: Keys, x: Images) -> Images:
-    """The purified images when every sample takes every step of the grid, idle or not."""
-    return dataclasses.replace(purify, walk=Scan())(keys, x)
-
-
-def nfe_of_all_steps(defense: Defense) -> float:
-    """Network calls an image when idle steps are paid for, the score norm included."""
-    steps = [each.repeats * each.step.n_calls * (len(each.grid(jnp.zeros(1))) - 1) for each in defense.purify.rounds]
-    return float(sum(steps) + defense.purify.deviation.n_calls)
-
-
-def flops_an_image(defense: Defense, load: Load, nfe: float) -> float:
+def flops_per_image(predict: Any, load: Load, nfe: float) -> float:
     """Floating point operations XLA counts in one denoiser call, times the calls, plus one classifier call.
 
     One call at a time, because XLA counts the body of a loop once however often it runs.
     """
     one = load.x[:1]
-    call = counted(lambda denoise, x: denoise(x, jnp.ones(1)), defense.purify.denoise, one)
-    return nfe * call + counted(lambda classify, x: classify(x), defense.classify, one)
+    calls = [counted(lambda denoise, x: denoise(x, jnp.ones(1)), p.denoise, one) for p in predict.purifiers]
+    classify = counted(lambda bare, keys, x: bare(keys, x), predict.undefended(), load.keys[:1], one)
+    return nfe * sum(calls) + n_votes(predict) * classify
 
 
 def counted(function: Callable[..., Any], *arguments: Any) -> float:
     """Operations of the program before a backend replaces parts of it by library calls that XLA cannot count."""
     analysis = jax.jit(function).lower(*arguments).cost_analysis()
     return float((analysis or {}).get("flops", 0.0))
+
+
+def _measure(predict: Measurable, keys: Keys, x: Images) -> Measured:
+    return predict.measure(keys, x)
+
+
+def _solve(predict: Measurable, keys: Keys, x: Images, measured: Measured) -> Images:
+    return predict.trace_at(keys, x, measured).image
 
 
 def timed(function: Any, *arguments: Any, repeats: int) -> Timed:

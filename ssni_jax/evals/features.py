@@ -7,12 +7,12 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from ssni_jax.networks import Classifier
+from ssni_jax.networks import PreprocessedClassifier
 
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """One vector an image; `name` says whose, such as "inception-fid" or "classifier digits-classifier"."""
+    """One vector per image; `name` says whose, such as "inception-fid" or "classifier digits-classifier"."""
 
     name: str
     vectors: Float[np.ndarray, "N D"]
@@ -60,7 +60,9 @@ def check_same(a: Features | Moments, b: Features | Moments) -> None:
         raise ValueError(f"{a.name} features cannot be compared with {b.name} features: take both of one network.")
 
 
-def extract(name: str, classifier: Classifier, batches: Iterable[jax.Array | np.ndarray]) -> Iterator[Features]:
+def extract(
+    name: str, classifier: PreprocessedClassifier, batches: Iterable[jax.Array | np.ndarray]
+) -> Iterator[Features]:
     """The pooled features of every batch of images in [0, 1], on the host."""
     run: Callable[..., jax.Array] = jax.jit(lambda classifier, x: classifier.features(x))
     for x in batches:
@@ -70,6 +72,6 @@ def extract(name: str, classifier: Classifier, batches: Iterable[jax.Array | np.
 def joined(parts: Iterable[Features]) -> Features:
     """All of them as one set."""
     first, *rest = parts
-    for each in rest:
-        check_same(first, each)
-    return Features(first.name, np.concatenate([first.vectors, *(each.vectors for each in rest)]))
+    for features in rest:
+        check_same(first, features)
+    return Features(first.name, np.concatenate([first.vectors, *(features.vectors for features in rest)]))

@@ -53,8 +53,8 @@ def kid(a: Features, b: Features, *, n_subsets: int = N_SUBSETS, size: int | Non
             f"KID compares subsets of 2 to {half} of these images, not of {size}: give more, or fewer each."
         )
     rng = np.random.default_rng(seed)
-    found = [squared_mmd(*_apart(rng, a.vectors, b.vectors, size)) for _ in range(n_subsets)]
-    return Kid(float(np.mean(found)), float(np.std(found)), n_subsets, size)
+    estimates = [squared_mmd(*_apart(rng, a.vectors, b.vectors, size)) for _ in range(n_subsets)]
+    return Kid(float(np.mean(estimates)), float(np.std(estimates)), n_subsets, size)
 
 
 def _apart(

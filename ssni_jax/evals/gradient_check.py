@@ -2,17 +2,16 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ssni_jax.attacks import Margin
-from ssni_jax.attacks.gradients import RowLoss
+from ssni_jax.attacks import Margin, TraceLoss
 from ssni_jax.core.arrays import over, row_norm
-from ssni_jax.core.protocols import Predict
+from ssni_jax.core.protocols import Differentiation, Predict
 from ssni_jax.core.rng import fold, normal_like
 from ssni_jax.core.types import Images, Keys, Labels, Level
 from ssni_jax.evals.autodiff import plain
@@ -20,23 +19,20 @@ from ssni_jax.purify import (
     BpdaIdentity,
     BpdaOneStep,
     Buckets,
-    Defense,
     Exact,
     FrozenTime,
     Nested,
-    NoDeviation,
     SoftTime,
     StraightThroughTime,
+    Surrogate,
 )
-from ssni_jax.purify.gradients import Differentiation
-from ssni_jax.purify.surrogate import surrogate
 
 TOLERANCE = 1e-4
 SLOPE_STEPS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002)
 ONE_ULP = 2.0**-24
 
 
-class Comparison(NamedTuple):
+class ModeCheck(NamedTuple):
     """A gradient: an exact mode's error relative to un-checkpointed autodiff, any mode's cosine with the exact one.
 
     `floor` is how far the reference itself moves when every pixel moves by a rounding error of float32.
@@ -63,69 +59,74 @@ class Case(NamedTuple):
     keys: Keys
     x: Images
     y: Labels
-    loss: RowLoss
+    loss: TraceLoss
 
 
-def compare(case: Case, defense: Defense, n_steps: int) -> Iterator[Comparison]:
-    """One mode after the other, each compiled when its turn comes; `n_steps` are those a round of the surrogate."""
-    exact = gradient(case, defense)
-    reference, floor = stored_gradient(case, defense)
+def compare(case: Case, predict: Any, n_steps: int) -> Iterator[ModeCheck]:
+    """One mode after the other, each compiled when its turn comes; `n_steps` are those per round of the surrogate."""
+    exact = gradient(case, predict)
+    reference, floor = stored_gradient(case, predict)
     for mode in (Exact(), Exact(Nested()), Exact(Buckets())):
-        found = exact if mode.walk is None else gradient(case, mode(defense))
-        yield Comparison(mode.name, relative(found, reference), floor, cosine(found, exact))
-    for mode in exact_in_time(defense):
-        found, (reference, floor) = gradient(case, mode(defense)), stored_gradient(case, mode(defense))
-        yield Comparison(mode.name, relative(found, reference), floor, cosine(found, exact))
-    for mode in approximations(defense):
-        yield Comparison(mode.name, None, None, cosine(gradient(case, mode(defense)), exact))
-    cheap = gradient(case, surrogate(defense, n_steps))
-    yield Comparison(f"surrogate, {n_steps} steps a round", None, None, cosine(cheap, exact))
+        taken = exact if mode.walk is None else gradient(case, mode(predict))
+        yield ModeCheck(mode.name, relative(taken, reference), floor, cosine(taken, exact))
+    for mode in exact_in_time(predict):
+        taken, (reference, floor) = gradient(case, mode(predict)), stored_gradient(case, mode(predict))
+        yield ModeCheck(mode.name, relative(taken, reference), floor, cosine(taken, exact))
+    for mode in approximations(predict):
+        yield ModeCheck(mode.name, None, None, cosine(gradient(case, mode(predict)), exact))
+    cheap = Surrogate(n_steps)
+    yield ModeCheck(cheap.name, None, None, cosine(gradient(case, cheap(predict)), exact))
 
 
-def exact_in_time(defense: Defense) -> tuple[Differentiation, ...]:
+def exact_in_time(predict: Any) -> tuple[Differentiation, ...]:
     """The modes with an exact gradient through t(x), where there is a t(x)."""
-    return () if isinstance(defense.purify.deviation, NoDeviation) else (SoftTime(),)
+    return (SoftTime(),) if is_adaptive(predict) else ()
 
 
-def approximations(defense: Defense) -> tuple[Differentiation, ...]:
+def is_adaptive(predict: Any) -> bool:
+    """Whether the noise of a predictor depends on the image."""
+    return any(round.level.adaptive for purify in predict.purifiers for round in purify.rounds)
+
+
+def approximations(predict: Any) -> tuple[Differentiation, ...]:
     """The stand-ins that make a difference to this defence."""
-    in_time = (StraightThroughTime(), FrozenTime()) if exact_in_time(defense) else ()
+    in_time = (StraightThroughTime(), FrozenTime()) if exact_in_time(predict) else ()
     return (*in_time, BpdaOneStep(), BpdaIdentity())
 
 
-def compare_slopes(case: Case, defense: Defense, n_directions: int = 4) -> Iterator[Slopes]:
+def compare_slopes(case: Case, predict: Any, n_directions: int = 4) -> Iterator[Slopes]:
     """Exact gradients against central differences: with t held at that of the images, and through a soft t.
 
     The loss is the margin of the logits: a confident image's cross-entropy is too flat to be seen in float32.
     """
     case = case._replace(loss=Margin())
-    held = defense.hold(case.keys, case.x)
-    yield slopes("exact, t held" if exact_in_time(defense) else "exact", case, held, n_directions)
-    for mode in exact_in_time(defense):
-        yield slopes(mode.name, case, mode(defense), n_directions)
+    held = predict.hold(case.keys, case.x)
+    yield slopes("exact, t held" if exact_in_time(predict) else "exact", case, held, n_directions)
+    for mode in exact_in_time(predict):
+        yield slopes(mode.name, case, mode(predict), n_directions)
 
 
 def slopes(name: str, case: Case, predict: Predict, n_directions: int) -> Slopes:
     """The step whose slopes agree best with those of the next larger step, chosen without looking at the gradient."""
     value = jax.jit(lambda predict, x: row_losses(case, predict, x))
     directions = [unit(normal_like(fold(case.keys, 100 + i), case.x)) for i in range(n_directions)]
-    found = np.stack([[central(value, predict, case.x, v, h) for v in directions] for h in SLOPE_STEPS])
-    spread = [relative(small, large) for large, small in itertools.pairwise(found)]
+    measured = np.stack([[central(value, predict, case.x, v, h) for v in directions] for h in SLOPE_STEPS])
+    spread = [relative(small, large) for large, small in itertools.pairwise(measured)]
     best = int(np.argmin(spread))
     ascent = gradient(case, predict)
     expected = np.stack([np.sum(np.asarray(ascent * v, np.float64), axis=(1, 2, 3)) for v in directions])
-    return Slopes(name, relative(found[best + 1], expected), SLOPE_STEPS[best + 1], spread[best])
+    return Slopes(name, relative(measured[best + 1], expected), SLOPE_STEPS[best + 1], spread[best])
 
 
 def central(
     value: Callable[..., Level], predict: Predict, x: Images, direction: Images, h: float
 ) -> Float[np.ndarray, " B"]:
-    """(value(x + h v) - value(x - h v)) / 2h a row, the difference in float64."""
+    """(value(x + h v) - value(x - h v)) / 2h per row, the difference in float64."""
     ends = [np.asarray(value(predict, x + sign * h * direction), np.float64) for sign in (1, -1)]
     return (ends[0] - ends[1]) / (2 * h)
 
 
-def passes(row: Comparison) -> bool:
+def passes(row: ModeCheck) -> bool:
     """Whether a mode that claims an exact gradient has one; NaN has not."""
     return row.error is None or row.error <= TOLERANCE
 
@@ -146,7 +147,7 @@ def stored_gradient(case: Case, predict: Predict) -> tuple[Images, float]:
 
 def row_losses(case: Case, predict: Predict, x: Images) -> Level:
     """The attack's loss of each image."""
-    return case.loss(predict(case.keys, x), case.y)
+    return case.loss(predict.trace(case.keys, x), case.y)
 
 
 def unit(x: Images) -> Images:
@@ -154,13 +155,13 @@ def unit(x: Images) -> Images:
     return x / over(row_norm(x), x)
 
 
-def relative(found: Float[Array, "..."] | np.ndarray, expected: Float[Array, "..."] | np.ndarray) -> float:
+def relative(actual: Float[Array, "..."] | np.ndarray, expected: Float[Array, "..."] | np.ndarray) -> float:
     """Euclidean norm of the difference over that of what was expected, all images together."""
-    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    return float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
 
 
-def cosine(found: Images, expected: Images) -> float:
+def cosine(actual: Images, expected: Images) -> float:
     """Cosine of the angle between two gradients, the mean over images."""
-    a, b = (np.asarray(each, np.float64).reshape(len(each), -1) for each in (found, expected))
+    a, b = (np.asarray(g, np.float64).reshape(len(g), -1) for g in (actual, expected))
     return float(np.mean(np.sum(a * b, axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))))

@@ -11,12 +11,11 @@ from jaxtyping import Array, Int
 from ssni_jax.certify import Draws, count_rows, draw_keys, noised
 from ssni_jax.certify.smooth import PREDICTION, SELECTION
 from ssni_jax.core.arrays import row_norm, to_diffusion_range
-from ssni_jax.core.protocols import Distance, Predict, Purified
+from ssni_jax.core.protocols import Distance, Predict
 from ssni_jax.core.rng import fold
-from ssni_jax.core.types import Images, Keys, Level
+from ssni_jax.core.types import Images, Level, PredictFn
 from ssni_jax.dist import by_rows, rows, whole
 from ssni_jax.evals.quality import psnr, ssim
-from ssni_jax.purify import Vote
 
 Tallies = Int[Array, "D T K"]
 Count = Callable[[Any, Draws, Tallies, tuple[int, int]], Tallies]
@@ -67,7 +66,7 @@ def make_count(mesh: Mesh, batch_size: int) -> Count:
 
         return jax.lax.fori_loop(start, stop, batch, tallies[0])[None]
 
-    def count(predict: Predict, draws: Draws, tallies: Tallies, batches: tuple[Any, Any]) -> Tallies:
+    def count(predict: PredictFn, draws: Draws, tallies: Tallies, batches: tuple[Any, Any]) -> Tallies:
         return by_rows(mesh, part)((predict, draws, batches), jnp.arange(n_devices), tallies)
 
     return jax.jit(count, donate_argnames="tallies")
@@ -93,22 +92,14 @@ def make_measure(mesh: Mesh) -> Callable[..., Quality]:
     def part(task: Any, ids: Int[Array, " B"], x: Images, sigma: Level) -> Quality:
         predict, distance, root, number = task
         keys = draw_keys(root, ids, SELECTION, number)
-        done = purified(predict, fold(keys, PREDICTION), noised(keys, x, sigma))
-        image = done.image
+        trace = predict.trace(fold(keys, PREDICTION), noised(keys, x, sigma))
+        image = trace.image
         far = to_diffusion_range(image), to_diffusion_range(x)
         named = jnp.full(ids.shape, jnp.nan) if distance is None else distance(*far)
-        return Quality(row_norm(image - x), named, psnr(image, x), ssim(image, x), done.n_calls)
+        return Quality(row_norm(image - x), named, psnr(image, x), ssim(image, x), trace.n_calls)
 
     def measure(predict: Predict, distance: Distance | None, draws: Draws, number: int | Int[Array, ""]) -> Quality:
         task = predict, distance, draws.root, number
         return by_rows(mesh, part)(task, draws.ids, draws.images, draws.sigma)
 
     return jax.jit(measure, out_shardings=whole(mesh))
-
-
-def purified(predict: Any, keys: Keys, x: Images) -> Purified:
-    """What the purification in a Defense does to x; of a Vote its first, with the network calls of them all."""
-    if isinstance(predict, Vote):
-        done = purified(predict.predict, fold(keys, 0), x)
-        return done._replace(n_calls=predict.n * done.n_calls)
-    return predict.purify.run(keys, x)

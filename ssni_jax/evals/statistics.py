@@ -41,7 +41,7 @@ def interval(k: int, n: int, confidence: float = 0.95) -> Interval:
 def wilson(k: float | int, n: int, confidence: float = 0.95) -> Interval:
     """Score interval for a mean of n values in [0, 1] whose sum is k (Wilson 1927); [0, 1] when n = 0.
 
-    k may be fractional: with several draws an image, its share of correct draws. No such value varies more than a coin
+    k may be fractional: with several draws per image, the share of correct draws. No such value varies more than a coin
     of the same mean, so the interval errs to the wide side.
     """
     _check(k, n, confidence)

@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssni_jax.attacks import L2, CrossEntropy, Eot, Linf, Margin, Pgd, Sign
+from ssni_jax.attacks import L2, CrossEntropy, Linf, Margin, Objective, Pgd, Sign
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import normal_like
+from ssni_jax.purify import predictor
+from ssni_jax.purify.predictors import Predictor
 from tests.kit import images, keys, with_leaves
 
 B = 16
@@ -17,30 +19,49 @@ CORNERS = jnp.round(images(B))
 
 
 @pytree
-class Linear:
+class Linear(Predictor):
     """Logits linear in the image; `noise` is what each draw adds to the image."""
 
     weights: jax.Array
     noise: float = 0.0
 
-    def __call__(self, keys, x):
-        return jnp.einsum("bhwc,hwck->bk", x + self.noise * normal_like(keys, x), self.weights)
+    def trace(self, keys, x, save=None):
+        logits = jnp.einsum("bhwc,hwck->bk", x + self.noise * normal_like(keys, x), self.weights)
+        return predictor(lambda x: logits).trace(keys, x)
 
 
 @pytree
-class Breaks:
+class Breaks(Predictor):
     """Linear, with NaN logits wherever the first pixel is dark."""
 
     inner: Linear
 
-    def __call__(self, keys, x):
-        return self.inner(keys, x) * jnp.where(x[:, 0, 0] < 0.3, jnp.nan, 1.0)
+    def trace(self, keys, x, save=None):
+        logits = self.inner(keys, x) * jnp.where(x[:, 0, 0] < 0.3, jnp.nan, 1.0)
+        return predictor(lambda x: logits).trace(keys, x)
 
 
 TWO = Linear(jnp.asarray(np.random.default_rng(3).normal(size=(4, 3, 1, 2)), jnp.float32))
 THREE = Linear(jnp.asarray(np.random.default_rng(4).normal(size=(4, 3, 1, 3)), jnp.float32), noise=0.1)
-attack = jax.jit(lambda pgd, predict, keys, x, y: pgd(keys, predict, x, y))
-loss_of = lambda predict, x, y: CrossEntropy()(predict(keys(len(x)), x), y)  # noqa: E731
+
+
+def driven(pgd, objective, keys, x, y):
+    """All iterations in one scan, as a driver makes them."""
+
+    def iterate(state, i):
+        return pgd.update(keys, i, objective, state, x, y), None
+
+    state, _ = jax.lax.scan(iterate, pgd.init(keys, objective, x, y), jnp.arange(pgd.n_iterations))
+    return pgd.result(state)
+
+
+@jax.jit
+def attack(pgd, predict, keys, x, y, objective=Objective()):
+    return driven(pgd, objective.of(predict), keys, x, y).image
+
+
+def loss_of(predict, x, y):
+    return CrossEntropy()(predict.trace(keys(len(x)), x), y)
 
 
 def ascent(y):
@@ -62,7 +83,7 @@ def test_pgd_stays_in_the_ball_and_in_the_image_range_and_raises_the_loss(threat
 @pytest.mark.parametrize("loss", [CrossEntropy(), Margin()], ids=repr)
 def test_on_a_linear_classifier_linf_pgd_finds_the_sign_solution(loss):
     y = Y % 2
-    found = attack(Pgd(Linf(0.1), 0.03, 8, loss=loss), TWO, keys(B), X, y)
+    found = attack(Pgd(Linf(0.1), 0.03, 8), TWO, keys(B), X, y, Objective(loss=loss))
     np.testing.assert_allclose(found, X + 0.1 * jnp.sign(ascent(y)), atol=1e-6)
 
 
@@ -114,7 +135,7 @@ def test_three_radii_and_step_sizes_are_one_trace():
     @jax.jit
     def traced(pgd, x):
         traces.append(1)
-        return pgd(keys(B), THREE, x, Y)
+        return driven(pgd, Objective().of(THREE), keys(B), x, Y).image
 
     pgd = Pgd(Linf(0.1), 0.05, 4)
     results = [
@@ -126,26 +147,52 @@ def test_three_radii_and_step_sizes_are_one_trace():
 
 
 def test_a_row_is_attacked_alike_alone_and_in_any_batch():
-    pgd = Pgd(L2(0.3), 0.05, 5, Eot(3), random_start=True)
-    whole, reverse = attack(pgd, THREE, keys(B), X, Y), attack(pgd, THREE, keys(B)[::-1], X[::-1], Y[::-1])
+    pgd, eot = Pgd(L2(0.3), 0.05, 4, random_start=True, n_restarts=2, keep="best"), Objective(n_draws=3)
+    whole, reverse = attack(pgd, THREE, keys(B), X, Y, eot), attack(pgd, THREE, keys(B)[::-1], X[::-1], Y[::-1], eot)
     np.testing.assert_allclose(reverse[::-1], whole, atol=1e-5)
-    np.testing.assert_allclose(attack(pgd, THREE, keys(B)[4:5], X[4:5], Y[4:5])[0], whole[4], atol=1e-5)
+    np.testing.assert_allclose(attack(pgd, THREE, keys(B)[4:5], X[4:5], Y[4:5], eot)[0], whole[4], atol=1e-5)
 
 
 def test_every_iteration_draws_afresh():
     """With a step of zero only the gradient could change, so the draws are read off a spy."""
     drawn = []
 
-    def spy(keys, x):
-        jax.debug.callback(lambda bits: drawn.extend(map(tuple, np.asarray(bits).tolist())), jax.random.key_data(keys))
-        return THREE(keys, x)
+    @pytree
+    class Spy(Predictor):
+        def trace(self, keys, x, save=None):
+            bits = jax.random.key_data(keys)
+            jax.debug.callback(lambda bits: drawn.extend(map(tuple, np.asarray(bits).tolist())), bits)
+            return THREE.trace(keys, x)
 
-    jax.block_until_ready(jax.jit(lambda x: Pgd(Linf(0.1), 0.0, 3, Eot(2))(keys(B), spy, x, Y))(X))
+    jax.block_until_ready(attack(Pgd(Linf(0.1), 0.0, 3), Spy(), keys(B), X, Y, Objective(n_draws=2)))
     jax.effects_barrier()
     assert len(drawn) == len(set(drawn)) == 3 * 2 * B
 
 
-@pytest.mark.parametrize(("field", "said"), [("n_steps", "at least one step, not n_steps=0")])
+@pytest.mark.parametrize(("field", "said"), [("n_steps", "at least one step, got n_steps=0")])
 def test_an_attack_of_no_steps_is_refused(field, said):
     with pytest.raises(ValueError, match=said):
         dataclasses.replace(Pgd(), **{field: 0})
+
+
+def test_the_best_iterate_is_kept_with_its_loss_and_answers():
+    """A step far too long overshoots, so that the last iterate is not the best."""
+    pgd = Pgd(Linf(0.3), 0.25, 5, keep="best")
+    still = with_leaves(THREE, noise=lambda _: 0.0)
+    best = jax.jit(lambda: driven(pgd, Objective().of(still), keys(B), X, Y))()
+    np.testing.assert_allclose(best.loss, loss_of(still, best.image, Y), rtol=1e-4)
+    np.testing.assert_array_equal(best.broken, jnp.argmax(still(keys(B), best.image), axis=1) != Y)
+    assert jnp.all(best.loss >= loss_of(still, X, Y) - 1e-6) and jnp.all(best.n_queries == 5)
+
+
+def test_more_restarts_never_lower_the_best_loss():
+    still = with_leaves(THREE, noise=lambda _: 0.0)
+    once, thrice = (
+        jax.jit(lambda n=n: driven(
+            Pgd(Linf(0.1), 0.02, 2, random_start=True, n_restarts=n, keep="best"), Objective().of(still), keys(B), X, Y
+        ))()
+        for n in (1, 3)
+    )  # fmt: skip
+    assert jnp.all(thrice.loss >= once.loss - 1e-6) and jnp.any(thrice.loss > once.loss + 1e-3)
+    with pytest.raises(ValueError, match="2 restarts need"):
+        Pgd(n_restarts=2)

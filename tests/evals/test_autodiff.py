@@ -6,7 +6,6 @@ import numpy as np
 
 from ssni_jax.evals.autodiff import plain
 from ssni_jax.networks.convolution import convolve
-from ssni_jax.purify import soft
 from tests.kit import images, keys, recipes
 
 WEIGHTS = jnp.linspace(-1.0, 1.0, 9 * 4).reshape(3, 3, 2, 2)
@@ -52,7 +51,7 @@ def test_the_hand_written_gradient_of_the_convolution_is_that_of_jax():
 
 
 def test_a_purifier_keeps_its_images_and_loses_its_checkpoints():
-    purify = soft(recipes()["ssni_n diffpure_ddpm"])
+    purify = recipes()["ssni_n diffpure_ddpm"].soft()
     run = lambda purify, x: purify(keys(3), x)  # noqa: E731
     bare = plain(run, purify, images(3))
     assert "remat" in str(jax.make_jaxpr(run)(purify, images(3)))

@@ -11,7 +11,7 @@ from scipy.linalg import sqrtm
 from ssni_jax.core.pytree import pytree
 from ssni_jax.evals.features import Features, extract, moments
 from ssni_jax.evals.fid import cubic, frechet, kid, squared_mmd
-from ssni_jax.networks import Classifier
+from ssni_jax.networks import PreprocessedClassifier
 
 RNG = np.random.default_rng(0)
 MIX = RNG.standard_normal((6, 6))
@@ -139,6 +139,6 @@ def test_a_stream_of_images_becomes_named_features():
             return {"penultimate": lambda x: x.reshape(len(x), -1)[:, :2]}[name]
 
     batches = [jnp.ones((2, 4, 4, 1)), jnp.zeros((1, 4, 4, 1))]
-    found = list(extract("pixels", Classifier(Pixels()), batches))
+    found = list(extract("pixels", PreprocessedClassifier(Pixels()), batches))
     assert [each.name for each in found] == ["pixels"] * 2
     np.testing.assert_array_equal(np.concatenate([each.vectors for each in found]), [[1, 1], [1, 1], [0, 0]])

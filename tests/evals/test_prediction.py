@@ -5,13 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssni_jax.attacks import Linf, Pgd
+from ssni_jax.attacks import Linf, Objective, Pgd
 from ssni_jax.core.pytree import pytree
 from ssni_jax.dist import make_mesh, rows
-from ssni_jax.evals.calibrate import reference_norms
+from ssni_jax.evals.attacked import make_driver
 from ssni_jax.evals.prediction import make_predict
-from ssni_jax.evals.robust import make_attack
-from ssni_jax.purify import Defense
+from ssni_jax.purify import Defense, Undefended, Vote, predictor
 from tests.kit import SHAPE, images, keys, recipes
 
 
@@ -26,31 +25,76 @@ class Linear:
 CLASSIFY = Linear(np.random.default_rng(0).normal(size=(int(np.prod(SHAPE)), 5)).astype(np.float32))
 
 
-@pytest.mark.parametrize("name", ["ssni_n diffpure_ddpm", "ssni_n rounds", "unpurified"])
-@pytest.mark.parametrize("n_devices", [1, 8])
+@pytest.mark.parametrize(("name", "n_devices"), [("ssni_n rounds", 8), ("ssni_n diffpure_ddpm", 1), ("unpurified", 8)])
 def test_a_sharded_ragged_prediction_is_the_defences_own(name, n_devices):
-    defense = Defense(recipes()[name], CLASSIFY)
+    defense = Undefended(CLASSIFY) if name == "unpurified" else Defense(recipes()[name], CLASSIFY)
     found = make_predict(make_mesh(devices=jax.devices()[:n_devices]), n_slots=3)(defense, keys(16), images(16))
-    expected = jax.jit(lambda defense: defense.purify.run(keys(16), images(16)))(defense)
+    expected = jax.jit(lambda defense: defense.trace(keys(16), images(16)))(defense)
     np.testing.assert_allclose(found.image, expected.image, atol=2e-6)
-    np.testing.assert_allclose(found.logits, CLASSIFY(expected.image), atol=2e-5)
-    np.testing.assert_array_equal(found.t, expected.t.T)
+    np.testing.assert_allclose(found.logits, expected.logits, atol=2e-5)
+    np.testing.assert_array_equal(found.t, expected.t)
     np.testing.assert_array_equal(found.n_calls, expected.n_calls)
 
 
-def test_reference_norms_leave_out_padding_and_do_not_depend_on_the_batch():
-    deviation = recipes()["ssni_n diffpure_ddpm"].deviation
-    batch = {"image": np.asarray(images(16)), "id": np.arange(16, dtype=np.int32), "mask": np.arange(16) < 13}
-    whole = reference_norms(make_mesh(), deviation, [batch], seed=0)
-    halves = [{name: value[part] for name, value in batch.items()} for part in (slice(0, 8), slice(8, 16))]
-    assert len(whole) == 13
-    np.testing.assert_allclose(reference_norms(make_mesh(), deviation, halves, seed=0), whole, rtol=1e-5)
+@pytest.mark.parametrize("n_devices", [8])
+def test_a_vote_is_dealt_too_and_gives_its_own_labels(n_devices):
+    vote = Vote(Defense(recipes()["ssni_n diffpure_ddpm"], CLASSIFY), 3)
+    predict = make_predict(make_mesh(devices=jax.devices()[:n_devices]), n_slots=3)
+    trace, expected = predict(vote, keys(16), images(16)), jax.jit(lambda v: v.trace(keys(16), images(16)))(vote)
+    np.testing.assert_array_equal(trace.labels, expected.labels)
+    np.testing.assert_allclose(trace.logits, expected.logits, atol=2e-5)
+    np.testing.assert_array_equal(trace.n_calls, expected.n_calls)
 
 
-def test_an_attack_takes_the_buffer_of_its_images_over():
-    mesh = make_mesh(devices=jax.devices()[:1])
+def test_any_pytree_with_the_methods_is_predicted():
+    @pytree
+    class Own:
+        classify: Linear
+
+        def __call__(self, keys, x):
+            return self.trace(keys, x).logits
+
+        def trace(self, keys, x, save=None):
+            return predictor(self.classify).trace(keys, x)
+
+        def hold(self, keys, x):
+            return self
+
+        at_noise = with_steps = lambda self, value: self
+        soft = scanned = lambda self: self
+
+        def ragged(self, n_slots=16):
+            return self
+
+    logits = make_predict(make_mesh(), n_slots=3)(Own(CLASSIFY), keys(16), images(16)).logits
+    np.testing.assert_allclose(logits, CLASSIFY(images(16)), atol=2e-5)
+
+
+def test_a_plain_function_is_a_predictor_under_every_transformation():
+    plain = predictor(lambda x: x.reshape(len(x), -1) @ CLASSIFY.weight)
+    changed = plain.hold(keys(4), images(4)).at_noise(0.5).with_steps(2).soft().straight_through().frozen()
+    for predict in (plain, changed.ragged(3), changed.scanned().fixed().undefended()):
+        np.testing.assert_allclose(predict(keys(4), images(4)), CLASSIFY(images(4)), atol=1e-5)
+
+
+def test_an_attack_in_chunks_gives_its_curve_and_the_images_of_one_scan():
+    mesh = make_mesh()
     x, y = jax.device_put((images(8), jnp.arange(8) % 5), rows(mesh))
-    defense = Defense(recipes()["diffpure_ddpm"], CLASSIFY)
-    attack = make_attack(mesh)(Pgd(Linf(0.1), n_steps=1), defense, keys(8), x, y)
-    assert x.is_deleted() and not y.is_deleted()
-    assert jnp.max(jnp.abs(attack - images(8))) > 0
+    attack, objective = Pgd(Linf(0.1), 0.03, 4), Objective(n_draws=2).of(Defense(recipes()["one_step"], CLASSIFY))
+    driver = make_driver(mesh, attack)
+    assert driver.n_chunk == 1
+    state, curve = driver.init(attack, objective, keys(8), x, y), []
+    for i in range(attack.n_iterations):
+        chunk = driver.advance(attack, objective, keys(8), jnp.asarray(i), state, x, y)
+        state, curve = chunk.state, [*curve, float(jnp.mean(chunk.loss))]
+    result = driver.result(attack, state)
+
+    def scanned(x):
+        def iterate(state, i):
+            return attack.update(keys(8), i, objective, state, x, y), None
+
+        start = attack.init(keys(8), objective, x, y)
+        return attack.result(jax.lax.scan(iterate, start, jnp.arange(attack.n_iterations))[0]).image
+
+    np.testing.assert_allclose(result.image, jax.jit(scanned)(images(8)), atol=1e-5)
+    assert curve[-1] > curve[0] and jnp.all(result.n_queries == 8)

@@ -1,0 +1,106 @@
+"""What an attack raises and how it is measured: predictor, loss, draws, and how to differentiate."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ssni_jax.attacks.losses import CrossEntropy, TraceLoss
+from ssni_jax.core.protocols import Differentiation
+from ssni_jax.core.pytree import pytree, static
+from ssni_jax.core.rng import fold
+from ssni_jax.core.types import Images, Keys, Labels, Level
+
+Draws = Float[Array, "K B"]
+
+
+class Sampled(NamedTuple):
+    """Loss, gradient at x, and whether the answer is wrong, of every draw and row; an invalid answer is not wrong."""
+
+    loss: Draws
+    gradient: Float[Array, "K B H W C"]
+    wrong: Bool[Array, "K B"]
+
+
+class Ascent(NamedTuple):
+    """The mean of `Sampled` over the draws; `wrong` is a share."""
+
+    loss: Level
+    gradient: Images
+    wrong: Level
+
+
+@pytree
+class Objective:
+    """The mean loss of `n_draws` predictions (EOT, Athalye et al. 2018), and its gradients.
+
+    `differentiate` turns the predictor into the one whose gradients are taken; None takes the predictor itself.
+    `hold` measures the noise levels once at x and holds them over the draws, SSNI's published adaptive attack: the
+    attacker sees t(x) but gets no gradient through it (arXiv:2506.06027, code). `n_together` draws share the memory of
+    one call; None for all. `fixed_keys` gives every iteration the draws of the first, for an attacker who knows them.
+    """
+
+    predict: Any = None
+    loss: TraceLoss = CrossEntropy()
+    n_draws: int = static(default=1)
+    differentiate: Differentiation | None = None
+    hold: bool = static(default=False)
+    n_together: int | None = static(default=None)
+    fixed_keys: bool = static(default=False)
+
+    def __post_init__(self):
+        for name in ("n_draws", "n_together"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"An objective averages at least one draw, got {name}={value}.")
+
+    def of(self, predict: Any) -> "Objective":
+        """This objective about the predictor whose gradients `differentiate` gives for `predict`."""
+        return dataclasses.replace(self, predict=predict if self.differentiate is None else self.differentiate(predict))
+
+    @property
+    def gradient_name(self) -> str:
+        """How gradients are taken, in words."""
+        return "exact" if self.differentiate is None else self.differentiate.name
+
+    def draw_keys(self, keys: Keys, i: Any) -> Keys:
+        """The keys of iteration i, counted from 0, of an attack with these keys."""
+        return fold(keys, 1 if self.fixed_keys else i + 1)
+
+    def values(self, keys: Keys, x: Images, y: Labels) -> Draws:
+        """The loss of every draw."""
+        return self._over_draws(keys, x, lambda predict, keys: self.loss(predict.trace(keys, x), y))
+
+    def sample(self, keys: Keys, x: Images, y: Labels) -> Sampled:
+        """Loss, gradient and answer of every draw."""
+
+        def one(predict: Any, keys: Keys) -> Sampled:
+            def total(x: Images) -> tuple[Array, tuple[Level, Bool[Array, " B"]]]:
+                trace = predict.trace(keys, x)
+                loss = self.loss(trace, y)
+                finite = jnp.all(jnp.isfinite(trace.logits), axis=1)
+                return jnp.sum(loss), (loss, finite & (jnp.argmax(trace.logits, axis=1) != y))
+
+            gradient, (loss, wrong) = jax.grad(total, has_aux=True)(x)
+            return Sampled(loss, gradient, wrong)
+
+        return self._over_draws(keys, x, one)
+
+    def ascend(self, keys: Keys, x: Images, y: Labels) -> Ascent:
+        """Mean loss, mean gradient, and the share of draws whose answer is wrong."""
+        drawn = self.sample(keys, x, y)
+        return Ascent(*(jnp.mean(v, axis=0) for v in (drawn.loss, drawn.gradient, drawn.wrong.astype(x.dtype))))
+
+    def gradient(self, keys: Keys, x: Images, y: Labels) -> Images:
+        """The mean gradient over the draws."""
+        return self.ascend(keys, x, y).gradient
+
+    def _over_draws(self, keys: Keys, x: Images, one: Any) -> Any:
+        predict = self.predict.hold(fold(keys, 0), x) if self.hold else self.predict
+        keys = fold(keys, 1) if self.hold else keys
+        draw = lambda i: one(predict, fold(keys, i))  # noqa: E731
+        if self.n_together is None:
+            return jax.vmap(draw)(jnp.arange(self.n_draws))
+        return jax.lax.map(draw, jnp.arange(self.n_draws), batch_size=min(self.n_together, self.n_draws))
