@@ -1,5 +1,6 @@
 """Sources of images, the loader, and the input contract."""
 
+from ssni_jax.data.adversarial import AdversarialImages
 from ssni_jax.data.digits import Digits
 from ssni_jax.data.folder import ImageFolder
 from ssni_jax.data.images import check_images, read_image, write_image
@@ -9,6 +10,7 @@ from ssni_jax.data.source import InMemory, Source, take
 from ssni_jax.data.tfds import TfdsDirectory
 
 __all__ = [
+    "AdversarialImages",
     "Digits",
     "ImageFolder",
     "InMemory",

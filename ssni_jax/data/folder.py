@@ -2,11 +2,11 @@
 
 import dataclasses
 import functools
-import hashlib
 import re
 from pathlib import Path
 from typing import Literal
 
+from ssni_jax.data.hashing import content_hash
 from ssni_jax.data.images import SUFFIXES, read_image
 from ssni_jax.data.source import Example
 
@@ -16,7 +16,7 @@ class ImageFolder:
     """PNG and JPEG files below `path`, sorted by name; with `size`, resized and centre-cropped to a square.
 
     Labels "folder": the rank of the class subfolder in sorted order, or -1 in a flat folder; "name": the integer with
-    which the file name begins. `fingerprint` is the sha256 of relative names, sizes and modification times.
+    which the file name begins. `fingerprint` is the sha256 of relative names, labels and encoded bytes.
     """
 
     path: str
@@ -44,8 +44,8 @@ class ImageFolder:
 
     @property
     def fingerprint(self) -> str:
-        facts = [(str(f.relative_to(self.path)), f.stat().st_size, f.stat().st_mtime_ns) for f in self.files]
-        return hashlib.sha256(repr(facts).encode()).hexdigest()
+        labelled = [(file, self.label(i)) for i, file in enumerate(self.files)]
+        return content_hash(Path(self.path), labelled)
 
     def label(self, i: int) -> int:
         """Class of image i, -1 where there is none."""

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int
 from ssni_jax.data.source import InMemory, Rows, Source, take
 
 N_DECODERS = 16
+AHEAD_BYTES = 256 * 2**20  # of float32 images that training reads ahead of the device
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +54,15 @@ def training_batches(
     """
     batches = Shuffled(source, batch_size, seed, process_index, process_count)
     n_threads = 1 if isinstance(source, InMemory) else N_DECODERS
-    options = grain.ReadOptions(num_threads=n_threads, prefetch_buffer_size=2 * n_threads)
+    n_ahead = batches_ahead(source.image_shape, batch_size // process_count, n_threads)
+    options = grain.ReadOptions(num_threads=min(n_threads, n_ahead), prefetch_buffer_size=n_ahead)
     return iter(grain.MapDataset.source(batches).to_iter_dataset(options))
+
+
+def batches_ahead(image_shape: tuple[int, ...], batch_size: int, n_threads: int) -> int:
+    """How many batches are read ahead: two per thread, at most as many as fit into `AHEAD_BYTES`, and at least two."""
+    batch_bytes = 4 * batch_size * int(np.prod(image_shape))
+    return max(2, min(2 * n_threads, AHEAD_BYTES // batch_bytes))
 
 
 def evaluation_batches(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ssni_jax.data.hashing import content_hash
 from ssni_jax.data.images import MODES, centre_crop
 from ssni_jax.data.source import Example, as_float
 
@@ -17,8 +18,8 @@ from ssni_jax.data.source import Example, as_float
 class TfdsDirectory:
     """One split of a directory that holds dataset_info.json and array_record files; with `size`, resized and cropped.
 
-    Features "image" and "label" are read. `fingerprint` is the sha256 of dataset_info.json, which counts the bytes and
-    examples of every shard, and of the split and size. Needs the extra `tfds`.
+    Features "image" and "label" are read. `fingerprint` is the sha256 of dataset_info.json and of
+    the split's shards, and of the split and size. Needs the extra `tfds`.
     """
 
     path: str
@@ -35,8 +36,10 @@ class TfdsDirectory:
 
     @property
     def fingerprint(self) -> str:
-        info = (Path(self.path) / "dataset_info.json").read_bytes()
-        return hashlib.sha256(info + f"{self.split} {self.size}".encode()).hexdigest()
+        root = Path(self.path)
+        files = [(file, 0) for file in sorted(root.glob(f"*-{self.split}.*")) or sorted(root.glob("*.array_record*"))]
+        content = content_hash(root, [(root / "dataset_info.json", 0), *files])
+        return hashlib.sha256(f"{content} {self.split} {self.size}".encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(_rows(self.path, self.split))

@@ -1,3 +1,8 @@
-"""What a config file builds: one frozen value per experiment."""
+"""What a config file builds: one frozen value per experiment, checked when built; its data are opened when it runs."""
 
-__all__: list[str] = []
+from ssni_jax.experiments.certification import Certification
+from ssni_jax.experiments.evaluation import Evaluation
+from ssni_jax.experiments.reference_norms import ReferenceNorms
+from ssni_jax.experiments.training import Training
+
+__all__ = ["Certification", "Evaluation", "ReferenceNorms", "Training"]

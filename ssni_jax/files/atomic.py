@@ -1,32 +1,70 @@
-"""Files that are either the old or the new one, whatever happens while they are written."""
+"""Writing files so that a reader sees the old content or the new content, whatever happens meanwhile."""
 
 import errno
 import io
 import json
 import os
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # of mounted object stores, for example
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """`path` holds `content` as a whole or stays as it was: a temporary file beside it, fsync, os.replace."""
+    try:
+        with _part(path, content) as part:
+            os.replace(part, path)
+    except OSError as error:
+        raise disk_error(path, error) from error
+
+
+def create_bytes(path: Path, content: bytes) -> bool:
+    """Like `write_bytes`, but never replaces a file: False, and nothing written, where `path` exists already."""
+    try:
+        with _part(path, content) as part:
+            try:
+                os.link(part, path)
+            except OSError as error:
+                if error.errno not in NO_HARD_LINKS:
+                    raise
+                _create(path, content)
+        return True
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise disk_error(path, error) from error
+
+
+@contextmanager
+def _part(path: Path, content: bytes) -> Iterator[Path]:
+    """A temporary file beside `path` that holds `content` and is on disk; removed on leaving."""
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
+        _create(part, content)
+        yield part
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _create(path: Path, content: bytes) -> None:
+    """A new file, removed again if writing fails; on a mounted object store it appears when it is closed."""
+    with open(path, "xb") as file:
+        try:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise disk_error(path, error) from error
+        except OSError:
+            with suppress(OSError):
+                path.unlink()
+            raise
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -46,7 +84,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON ({error}); delete it and run the command that made it again.") from error
+        raise ValueError(f"{path} is not valid JSON ({error}): delete it and run its command again.") from error
 
 
 def plain(value: Any) -> Any:
@@ -66,4 +104,4 @@ def disk_error(path: Path, error: OSError) -> OSError:
     """One sentence for a failed write: the file, the cause and the remedy."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     remedy = "free space on its disk" if full else "make it writable"
-    return OSError(f"Could not write {path} ({error.strerror}); {remedy} and run the same command again to resume.")
+    return OSError(f"Could not write {path} ({error.strerror}): {remedy} and run the same command again to resume.")

@@ -1,8 +1,7 @@
-"""One certification run in one directory: group by group of images, each group on disk before the next begins."""
+"""Certifying a predictor: group by group of images, each on disk before the next begins."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -11,142 +10,128 @@ import jax
 import numpy as np
 
 from ssni_jax.core.describe import describe
-from ssni_jax.core.fingerprint import fingerprint
 from ssni_jax.core.protocols import Distance, Predict
 from ssni_jax.data.loader import padded
 from ssni_jax.data.source import take
 from ssni_jax.dist import make_mesh, wait_for_all
 from ssni_jax.evals.smoothing import Programs, Quality, make_programs
-from ssni_jax.evals.votes import Group, Plan, collect, warm_up
-from ssni_jax.experiments.certification import Certification
-from ssni_jax.jobs.progress import Running
-from ssni_jax.journal.certification import UNIT, CertifiedRecord, load_certified
-from ssni_jax.journal.certified_sink import as_record
-from ssni_jax.journal.facts import run_facts
+from ssni_jax.evals.votes import DrawPlan, Group, collect, warm_up
+from ssni_jax.experiments import Certification
+from ssni_jax.jobs.run import Pause, WorkUnit, run
+from ssni_jax.jobs.start import opened
+from ssni_jax.journal.certification import CertifiedRecord, as_record, certified_so_far, merged_certificates
 from ssni_jax.journal.formats import number
-from ssni_jax.journal.records import RecordWriter, merge_records
-from ssni_jax.journal.status import so_far
-from ssni_jax.journal.workdir import open_workdir, write_run
+from ssni_jax.journal.identity import precision_of
+from ssni_jax.journal.units import Journal
+from ssni_jax.journal.workdir import run_facts, write_run
+from ssni_jax.lifecycle import Stopper
 
 T = TypeVar("T")
+CERTIFIED = "certified"
 
 
 class Ready(NamedTuple):
-    """The method as it takes noised images of each sigma, and the experiment's distance, both with their networks."""
+    """The predictor as it takes noised images of each sigma, and the distance, both with their networks."""
 
     predicts: Mapping[float, Predict]
     distance: Distance | None = None
 
 
-class Task(NamedTuple):
-    """Images that are drawn together, at one sigma."""
-
-    ids: list[int]
-    sigma: float
-
-
-def run_certification(experiment: Certification, ready: Ready, workdir: Path, command: str) -> None:
+def certify(experiment: Certification, ready: Ready, workdir: Path, stopper: Stopper) -> None:
     """Certifies every image at every sigma that has no record yet; process 0 writes."""
-    networks = {f"sigma {sigma:g}": fingerprint(predict) for sigma, predict in ready.predicts.items()}
-    open_workdir(workdir, {**describe(experiment), "networks": networks})
-    done = {(record["id"], record["sigma"]) for record in merge_records(workdir, UNIT)}
-    wait_for_all("planned")  # a process that wrote before another had read would leave them with different plans
-    todo = pending(experiment, done)
-    if not todo:
-        return
-    is_first = jax.process_index() == 0
-    if is_first:
-        write_run(workdir, experiment.ids, command, **facts(experiment))
-    with RecordWriter(workdir) if is_first else nullcontext() as writer:
-        for records in certified_tasks(experiment, ready, todo, workdir):
-            if writer is not None:
-                writer.append([each for each in records if (each["id"], each["sigma"]) not in done])
+    networks = {"predict": next(iter(ready.predicts.values())), "distance": ready.distance}
+    identity = opened(workdir, experiment, networks, {"images": experiment.images})
+    job = CertificationJob(experiment, ready, Journal(workdir, identity["hash"]))
+    if jax.process_index() == 0:
+        write_run(workdir, experiment.ids, stopper.command, **facts(experiment))
+    with precision_of(experiment):
+        run(job, workdir, stopper)
     wait_for_all("certified")
-
-
-def pending(experiment: Certification, done: set[tuple[int, float]]) -> list[Task]:
-    """Groups with an unfinished image, whole: a resumed group has the shapes and the rows of an uninterrupted run."""
-    tasks = [Task(ids, sigma) for ids in experiment.groups for sigma in experiment.sigmas]
-    return [task for task in tasks if not done.issuperset((id, task.sigma) for id in task.ids)]
 
 
 def facts(experiment: Certification) -> dict[str, Any]:
     """What status and report need to know of the run."""
-    named = {name: getattr(experiment, name) for name in ("alpha", "n_selection", "n_estimation", "every", "sigmas")}
-    named |= {"kind": "certification", "defense": experiment.name, "stopping": describe(experiment.stopping)}
-    return named | run_facts(experiment.images, experiment.seed)
+    shown = ("alpha", "n_selection", "n_estimation", "every", "sigmas")
+    named = {name: getattr(experiment, name) for name in shown}
+    return {**run_facts("certification", experiment), **named, "stopping": describe(experiment.stopping)}
 
 
-def certified_tasks(
-    experiment: Certification, ready: Ready, todo: Sequence[Task], workdir: Path
-) -> Iterator[list[CertifiedRecord]]:
-    """The records of each task; what was given out before counts as on disk when the next is asked for."""
-    programs = make_programs(make_mesh(), experiment.batch_size)
-    total = sum(len(task.ids) for task in todo)
-    speed = 0.0
+class CertificationJob:
+    """The units of one certification: images whose draws share batches, at one sigma."""
 
-    def found() -> str:
-        return f"{number(speed)} draws/s  {so_far(load_certified(workdir))}"
+    noun = "certificates"
 
-    with Running(experiment.name, total, found, "certificates") as running:
-        running.say(forecast(programs, experiment, ready, todo))
-        running.restart()
-        for task in todo:
-            records = certified(programs, experiment, ready, task)
-            yield records
-            speed = 1 / records[0]["seconds"]
-            running.advance(len(task.ids))
+    def __init__(self, experiment: Certification, ready: Ready, journal: Journal):
+        self.experiment, self.ready, self.journal = experiment, ready, journal
+        self.name, self.mesh = experiment.name, make_mesh()
+        n_devices = self.mesh.shape["data"]
+        self.programs: Programs = make_programs(self.mesh, -(-experiment.batch_size // n_devices) * n_devices)
+        self.seconds: dict[float, float] = {}
 
+    def plan(self) -> list[WorkUnit]:
+        certified = {(record["id"], record["sigma"]) for record in merged_certificates(self.journal.units())}
+        units = []
+        for group in self.experiment.groups:
+            for sigma in self.experiment.sigmas:
+                left = tuple(id for id in group if (id, sigma) not in certified)
+                units += [WorkUnit(f"{CERTIFIED}-sigma{sigma:g}", left, sigma)] if left else []
+        return units
 
-def forecast(programs: Programs, experiment: Certification, ready: Ready, todo: Sequence[Task]) -> str:
-    """Compiles everything, times one batch of draws at each sigma, and says what is to come."""
-    start, seconds = time.perf_counter(), {}
-    for sigma in {task.sigma for task in todo}:
-        group = make_group(programs, experiment, Task(experiment.groups[0], sigma))
-        seconds[sigma] = warm_up(programs, ready.predicts[sigma], group)
-        quality(programs, ready, group, 1)
-    n_draws = experiment.n_selection + experiment.n_estimation
-    left = sum(len(task.ids) * n_draws * seconds[task.sigma] for task in todo)
-    each = number(1000 * left / n_draws / sum(len(task.ids) for task in todo))
-    return (
-        f"compiled in {time.perf_counter() - start:.0f} s; at most {n_draws} draws a certificate at about {each} ms a "
-        f"draw: {left / 60:.1f} min"
-    )
+    def load(self, unit: WorkUnit) -> Group:
+        """The images of a unit, filled up to one shape for all units, a multiple of the devices."""
+        n_devices = self.mesh.shape["data"]
+        size = -(-min(self.experiment.n_together, len(self.experiment.ids)) // n_devices) * n_devices
+        batch = padded(take(self.experiment.images, unit.ids), size)
+        root = jax.random.key(self.experiment.seed)
+        return Group(root, batch["id"], batch["image"], batch["mask"], unit.of, batch["label"])
 
+    def prepare(self, unit: WorkUnit, loaded: Group) -> None:
+        """Compiles everything, and times one batch of draws at each sigma."""
+        for sigma in {unit.of for unit in self.plan()}:
+            group = loaded._replace(sigma=sigma)
+            self.seconds[sigma] = warm_up(self.programs, self.ready.predicts[sigma], group)
+            self._quality(group, 1)
 
-def certified(programs: Programs, experiment: Certification, ready: Ready, task: Task) -> list[CertifiedRecord]:
-    """Draws, counts and measures the images of one task."""
-    group = make_group(programs, experiment, task)
-    plan = Plan(experiment.n_selection, experiment.n_estimation, experiment.alpha, experiment.stopping)
-    start = time.perf_counter()
-    votes = collect(programs, ready.predicts[task.sigma], group, plan)
-    n_draws = len(task.ids) * experiment.n_selection + int(votes.looks.max(axis=1).sum())
-    seconds = (time.perf_counter() - start) / n_draws
-    measured = quality(programs, ready, group, experiment.n_quality)
-    return [
-        as_record(
-            experiment, (id, experiment.images[id]["label"], task.sigma), row_of(votes, i), row_of(measured, i), seconds
+    def forecast(self, units: Sequence[WorkUnit]) -> str | None:
+        n_draws = self.experiment.n_selection + self.experiment.n_estimation
+        left = sum(len(unit.ids) * n_draws * self.seconds[unit.of] for unit in units)
+        n = sum(len(unit.ids) for unit in units)
+        per_draw = number(1000 * left / n_draws / n)
+        return f"at most {n_draws} draws per certificate at about {per_draw} ms per draw: {left / 60:.1f} min"
+
+    def work(self, unit: WorkUnit, loaded: Group, pause: Pause) -> list[CertifiedRecord]:
+        plan = DrawPlan(
+            self.experiment.n_selection, self.experiment.n_estimation, self.experiment.alpha, self.experiment.stopping
         )
-        for i, id in enumerate(task.ids)
-    ]
+        start = time.perf_counter()
+        votes = collect(self.programs, self.ready.predicts[unit.of], loaded, plan)
+        n_draws = len(unit.ids) * self.experiment.n_selection + int(votes.looks.max(axis=1).sum())
+        seconds = (time.perf_counter() - start) / n_draws
+        self.speed = 1 / seconds
+        measured = self._quality(loaded, self.experiment.n_quality)
+        records = []
+        for row, id in enumerate(unit.ids):
+            image = (id, int(loaded.labels[row]), unit.of)
+            records.append(as_record(self.experiment, image, row_of(votes, row), row_of(measured, row), seconds))
+        return records
+
+    def write(self, unit: WorkUnit, outcome: list[CertifiedRecord]) -> None:
+        if jax.process_index() == 0:
+            self.journal.write(unit.name, {"stage": CERTIFIED}, outcome)
+
+    def summary(self) -> str:
+        records = merged_certificates(self.journal.units())
+        return f"{number(getattr(self, 'speed', 0.0))} draws/s  {certified_so_far(self.name, records)}"
+
+    def _quality(self, group: Group, n_draws: int) -> Quality:
+        """The measures of purified images, averaged over the first draws of each."""
+        none = np.zeros((2, len(group.ids)), np.int32)
+        predict, distance = self.ready.predicts[group.sigma], self.ready.distance
+        measure = partial(self.programs.measure, predict, distance, group.draws(none, none))
+        draws = [jax.tree.map(np.asarray, measure(number)) for number in range(n_draws)]
+        return jax.tree.map(lambda *values: np.mean(values, axis=0), *draws)
 
 
 def row_of(values: T, row: int) -> T:
     """One image's row of every field."""
     return jax.tree.map(lambda value: value[row], values)
-
-
-def make_group(programs: Programs, experiment: Certification, task: Task) -> Group:
-    """The images of a task, filled up to one shape for all tasks, a multiple of the devices."""
-    n_devices = programs.mesh.shape["data"]
-    size = -(-min(experiment.n_together, len(experiment.ids)) // n_devices) * n_devices
-    batch = padded(take(experiment.images, task.ids), size)
-    return Group(jax.random.key(experiment.seed), batch["id"], batch["image"], batch["mask"], task.sigma)
-
-
-def quality(programs: Programs, ready: Ready, group: Group, n_draws: int) -> Quality:
-    """The measures of purified images, averaged over the first draws of each."""
-    none = np.zeros((2, len(group.ids)), np.int32)
-    measure = partial(programs.measure, ready.predicts[group.sigma], ready.distance, group.draws(none, none))
-    draws = [jax.tree.map(np.asarray, measure(number)) for number in range(n_draws)]
-    return jax.tree.map(lambda *values: np.mean(values, axis=0), *draws)

@@ -1,143 +1,221 @@
-"""One evaluation run in one directory: batch by batch, each finished batch on disk before the next begins."""
+"""Evaluating a predictor: attack a block of images, judge it under fresh keys, record it."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from ssni_jax.core.describe import describe
-from ssni_jax.core.fingerprint import fingerprint
+from ssni_jax.core.protocols import Predict, Trace
 from ssni_jax.core.rng import fold, sample_keys
-from ssni_jax.data import evaluation_batches
-from ssni_jax.dist import by_rows, global_rows, make_mesh, wait_for_all
-from ssni_jax.evals.prediction import make_predict
-from ssni_jax.evals.robust import ATTACK, CLEAN, Outcome, judge, make_attack
-from ssni_jax.experiments.experiment import Evaluation
-from ssni_jax.files.atomic import read_json
-from ssni_jax.jobs.progress import Running, accuracies
-from ssni_jax.jobs.sink import Sink, save
-from ssni_jax.journal.facts import run_facts
-from ssni_jax.journal.records import RecordWriter, completed_ids
-from ssni_jax.journal.workdir import load_results, open_workdir, write_run
-from ssni_jax.purify import Defense
-from ssni_jax.purify.surrogate import surrogate
+from ssni_jax.data import take
+from ssni_jax.data.loader import padded, process_slice
+from ssni_jax.dist import global_rows, local_rows, make_mesh, wait_for_all
+from ssni_jax.evals.prediction import make_predict, n_votes
+from ssni_jax.experiments import Evaluation
+from ssni_jax.files.atomic import write_arrays
+from ssni_jax.jobs.attack import Attacking, AttackRun
+from ssni_jax.jobs.outcome import Batch, Outcome, as_record, judgement, save_stages
+from ssni_jax.jobs.run import Pause, WorkUnit, missing_blocks, run
+from ssni_jax.jobs.start import opened
+from ssni_jax.journal.evaluation import EVALUATED, MORE_DRAWS, merged
+from ssni_jax.journal.formats import accuracies
+from ssni_jax.journal.identity import precision_of
+from ssni_jax.journal.rows import summarise
+from ssni_jax.journal.units import Journal
+from ssni_jax.journal.workdir import run_facts, write_run
+from ssni_jax.lifecycle import Stopper
 
+CLEAN, ATTACK, FRESH = range(3)
 CURVE_POINTS = 200
 
 
-class Programs(NamedTuple):
-    """The compiled functions of a run, and how long compiling took."""
-
-    predict: Callable[..., Any]
-    attack: Callable[..., Any]
-    classify: Callable[..., Any]
-    compile_seconds: float
-
-
-def run_evaluation(experiment: Evaluation, defense: Defense, workdir: Path, command: str) -> None:
-    """Evaluates every image that has no record yet; `defense` is the experiment's with its networks in place."""
-    networks = {"denoise": fingerprint(defense.purify.denoise), "classify": fingerprint(defense.classify)}
-    open_workdir(workdir, {**describe(experiment), "networks": networks})
-    ids = list(range(len(experiment.images) if experiment.n_images is None else experiment.n_images))
-    done = completed_ids(workdir)
-    wait_for_all("planned")  # a process that appended before another had read would leave them with different plans
-    todo = pending(ids, experiment.batch_size, done)
-    if not todo and finished(workdir):
-        return
-    facts = {"kind": "evaluation", "defense": experiment.name, **run_facts(experiment.images, experiment.seed)}
-    facts |= {"gradient": gradient_name(experiment), "attack": describe(experiment.attack)}
+def evaluate(experiment: Evaluation, predict: Predict, workdir: Path, stopper: Stopper) -> None:
+    """Evaluates every image that lacks a record or draws; `predict` is the experiment's with its networks in place."""
+    sources = {"images": experiment.images, "adversarial": experiment.adversarial}
+    identity = opened(workdir, experiment, {"predict": predict}, sources)
+    job = EvaluationJob(experiment, predict, Journal(workdir, identity["hash"]), stopper.command)
     if jax.process_index() == 0:
-        write_run(workdir, ids, command, **facts)
-    with RecordWriter(workdir, jax.process_index()) as writer:
-        facts |= evaluate_batches(make_mesh(), experiment, defense, Sink(workdir, writer, todo, done))
+        job.write_facts()
+    with precision_of(experiment):
+        run(job, workdir, stopper)
+    if jax.process_index() == 0:
+        job.write_facts(level_curves=job.level_curves())
     wait_for_all("evaluated")
-    if jax.process_index() == 0:
-        write_run(workdir, ids, command, **facts, level_curve=level_curve(defense, workdir))
 
 
-def finished(workdir: Path) -> bool:
-    """Whether a run came to its end, after its last record: a kill in between leaves only the curve to be written."""
-    return (workdir / "run.json").exists() and "level_curve" in read_json(workdir / "run.json")
+class EvaluationJob:
+    """The units of one evaluation: blocks of images, and further draws of images that have some."""
 
+    noun = "images"
 
-def evaluate_batches(mesh: Mesh, experiment: Evaluation, defense: Defense, sink: Sink) -> dict[str, Any]:
-    """Attacks and judges the wanted batches; returns what is worth knowing about the run."""
-    attacked = differentiated(experiment, defense)
-    programs = None
-    total, found = sum(map(len, sink.todo.values())), partial(accuracies, sink.workdir)
-    with Running(experiment.name, total, found) as running:
-        for number, batch in chosen_batches(experiment, sink.todo):
-            rows = global_rows(mesh, batch)
-            keys = sample_keys(jax.random.key(experiment.seed), rows["id"])
-            programs = programs or compiled(mesh, experiment, defense, attacked, keys, rows)
-            outcome, seconds = evaluate(programs, experiment, defense, attacked, keys, rows)
-            save(experiment, sink, number, batch, outcome, seconds)
-            running.advance(len(sink.todo[number]))
-    return {"compile_seconds": round(programs.compile_seconds, 2) if programs else 0.0}
+    def __init__(self, experiment: Evaluation, predict: Predict, journal: Journal, command: str):
+        self.experiment, self.predict, self.journal, self.command = experiment, predict, journal, command
+        self.name, self.mesh = experiment.name, make_mesh()
+        self.root = jax.random.key(experiment.seed)
+        self.votes = n_votes(predict)
+        self.n_draws = 0 if not self.is_attacked else -(-experiment.n_draws // self.votes) * self.votes
+        self.undefended = undefended_of(predict)
+        self.classify: Any = None
+        self.classify_bare: Any = None
+        self.attacking = Attacking(self.mesh, experiment, predict, journal.workdir)
 
+    @property
+    def is_attacked(self) -> bool:
+        """Whether there are adversarial images to judge."""
+        return self.experiment.attack is not None or self.experiment.adversarial is not None
 
-def pending(ids: list[int], batch_size: int, done: set[int]) -> dict[int, list[int]]:
-    """Batches with an unfinished image, whole: a resumed batch has the shape and the rows of an uninterrupted run."""
-    batches = {k: ids[start : start + batch_size] for k, start in enumerate(range(0, len(ids), batch_size))}
-    return {k: batch for k, batch in batches.items() if not done.issuperset(batch)}
+    @property
+    def n_rows(self) -> int:
+        """Rows of a batch: the batch size or all images, rounded up to the devices."""
+        n_devices = self.mesh.shape["data"]
+        return -(-min(self.experiment.batch_size, len(self.experiment.ids)) // n_devices) * n_devices
 
+    def plan(self) -> list[WorkUnit]:
+        records, ids = merged(self.journal.units()), self.experiment.ids
+        units = [WorkUnit(EVALUATED, block) for block in missing_blocks(ids, set(records), self.n_rows)]
+        for n in sorted({len(record.get("draws", [])) for record in records.values()}):
+            if n < self.n_draws:
+                have = {id for id in ids if id not in records or len(records[id].get("draws", [])) != n}
+                blocks = missing_blocks(ids, have, self.n_rows)
+                units += [WorkUnit(f"{MORE_DRAWS}{n}", block, n) for block in blocks]
+        return units
 
-def chosen_batches(
-    experiment: Evaluation, todo: Mapping[int, list[int]]
-) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """This process's rows of each wanted batch."""
-    for number, ids in todo.items():
-        mine = (jax.process_index(), jax.process_count())
-        yield number, next(evaluation_batches(experiment.images, experiment.batch_size, ids, *mine))
+    def load(self, unit: WorkUnit) -> dict[str, np.ndarray]:
+        block = padded({"id": np.asarray(unit.ids, np.int64)}, self.n_rows)
+        mine = process_slice(self.n_rows, jax.process_index(), jax.process_count())
+        ids, mask = block["id"][mine], block["mask"][mine]
+        rows = {**take(self.experiment.images, ids), "mask": mask}
+        if unit.of is not None:
+            rows["adversarial"] = saved_images(self.journal.workdir, ids)
+        elif self.experiment.adversarial is not None:
+            rows["adversarial"] = take(self.experiment.adversarial, ids)["image"]
+        return rows
 
+    def prepare(self, unit: WorkUnit, loaded: dict[str, np.ndarray]) -> None:
+        batch = self._batch(loaded)
+        x, y = batch.rows["image"], batch.rows["label"]
+        classify = make_predict(self.mesh, self.experiment.n_slots)
+        self.classify = classify.lower(self.predict, batch.keys, x).compile()
+        if self.is_attacked and self.undefended is not None:
+            self.classify_bare = classify.lower(self.undefended, batch.keys, x).compile()
+        if self.experiment.attack is not None:
+            self.attacking.compile(batch.keys, x, y)
 
-def compiled(mesh: Mesh, experiment: Evaluation, defense: Defense, attacked: Defense, keys: Any, rows: Any) -> Programs:
-    """All programs of a run, compiled before the clock of any batch starts."""
-    start = time.perf_counter()
-    x, y = rows["image"], rows["label"]
-    predict = make_predict(mesh, experiment.n_slots).lower(defense, keys, x).compile()
-    attack = make_attack(mesh).lower(experiment.attack, attacked, keys, x, y).compile()
-    classify = jax.jit(by_rows(mesh, lambda classify, x: classify(x))).lower(defense.classify, x).compile()
-    return Programs(predict, attack, classify, time.perf_counter() - start)
+    def work(self, unit: WorkUnit, loaded: dict[str, np.ndarray], pause: Pause) -> Outcome:
+        batch = self._batch(loaded)
+        if unit.of is not None:
+            judged = self._judged(batch, batch.rows["adversarial"], unit.of // self.votes)
+            return Outcome(batch, None, 0.0, None, judged, None, None)
+        start = time.perf_counter()
+        clean = jax.block_until_ready(self.classify(self.predict, fold(batch.keys, CLEAN), batch.rows["image"]))
+        seconds = (time.perf_counter() - start) / self.n_rows
+        if not self.is_attacked:
+            return Outcome(batch, on_host(clean), seconds, None, (), None, None)
+        attack_keys = fold(batch.keys, ATTACK)
+        if self.experiment.attack is None:
+            attack = AttackRun.given(batch.rows["adversarial"])
+        else:
+            attack = self.attacking.run(unit, attack_keys, batch.rows, pause)
+        adversarial = attack.image
+        fixed_keys = self.attacking.last_keys(attack_keys)
+        fixed = None if fixed_keys is None else self.classify(self.predict, fixed_keys, adversarial)
+        bare = None if self.undefended is None else self.classify_bare(self.undefended, batch.keys, adversarial)
+        judged = self._judged(batch, adversarial, 0)
+        return Outcome(batch, on_host(clean), seconds, attack.on_host(), judged, on_host(fixed), on_host(bare))
 
+    def write(self, unit: WorkUnit, outcome: Outcome) -> None:
+        local = outcome.batch.local
+        mine = np.flatnonzero(local["mask"]).tolist()
+        if not mine:
+            return
+        ids = local["id"][mine]
+        name = WorkUnit(unit.stage, tuple(ids.tolist())).name
+        if unit.of is not None:
+            records = [{"id": int(local["id"][row]), "first": unit.of, **judgement(outcome, row)} for row in mine]
+            self.journal.write(name, {"stage": MORE_DRAWS}, records)
+            return
+        if outcome.attack is not None:
+            folder = self.journal.workdir / "adversarial"
+            write_arrays(folder / f"{name}.npz", {"id": ids, "image": outcome.attack.image[mine]})
+        save_stages(self.experiment, self.journal.workdir, outcome, mine)
+        records = [as_record(outcome, row) for row in mine]
+        curve = None if outcome.attack is None else outcome.attack.curve
+        self.journal.write(name, {"stage": EVALUATED, "curve": curve}, records)
+        self.attacking.forget(unit)
 
-def evaluate(
-    programs: Programs, experiment: Evaluation, defense: Defense, attacked: Defense, keys: Any, rows: Any
-) -> tuple[Outcome, float]:
-    """One batch, and the seconds of its clean defended prediction."""
-    start = time.perf_counter()
-    clean = jax.block_until_ready(programs.predict(defense, fold(keys, CLEAN), rows["image"]))
-    seconds = time.perf_counter() - start
-    adversarial = programs.attack(experiment.attack, attacked, fold(keys, ATTACK), rows["image"], rows["label"])
-    judged = judge(programs.predict, defense, keys, adversarial, experiment.n_draws)
-    return Outcome(clean, adversarial, judged, programs.classify(defense.classify, adversarial)), seconds
-
-
-def differentiated(experiment: Evaluation, defense: Defense) -> Defense:
-    """The defence whose gradient the attack takes."""
-    steps = experiment.surrogate_steps
-    return experiment.gradient(defense if steps is None else surrogate(defense, steps))
-
-
-def gradient_name(experiment: Evaluation) -> str:
-    """What `differentiated` does, in words."""
-    name, steps = experiment.gradient.name, experiment.surrogate_steps
-    if steps is None:
-        return name
-    return f"surrogate of {steps} steps a round" + ("" if name == "exact" else f", {name}")
-
-
-def level_curve(defense: Defense, workdir: Path) -> dict[str, list[float]] | None:
-    """t averaged over rounds, for the norms that occurred; the report draws it."""
-    records = load_results(workdir).records
-    norms = [norm for each in records for norm in (each["clean_norm"], each["adversarial_norm"]) if norm is not None]
-    if not norms or not defense.purify.rounds:
+    def forecast(self, units: Sequence[WorkUnit]) -> str | None:
         return None
-    grid = np.linspace(0, max(norms), CURVE_POINTS)
-    return {"norm": grid.tolist(), "t": np.asarray(defense.purify.times(jnp.asarray(grid))).mean(axis=0).tolist()}
+
+    def summary(self) -> str:
+        records = merged(self.journal.units())
+        return accuracies(summarise("", list(records.values())))
+
+    def write_facts(self, **more: Any) -> None:
+        """run.json, on process 0."""
+        experiment = self.experiment
+        facts = {**run_facts("evaluation", experiment), "n_draws": self.n_draws, "n_votes": self.votes, **more}
+        if experiment.attack is not None:
+            facts |= {"attack": describe(experiment.attack), "objective": describe(experiment.objective)}
+            facts |= {"gradient": experiment.objective.gradient_name}
+        write_run(self.journal.workdir, experiment.ids, self.command, **facts)
+
+    def level_curves(self) -> list[dict[str, Any]]:
+        """t over the norm, averaged over rounds: one curve, or one per unit for levels that see their batch."""
+        levels_in_batch = getattr(self.predict, "in_batch", None)
+        if levels_in_batch is None:
+            return []
+        groups = [[r["clean_norm"] for r in u.records if r.get("clean_norm") is not None] for u in self.journal.units()]
+        top = max((max(group) for group in groups if group), default=0.0)
+        grid = np.linspace(0, 1.5 * top, CURVE_POINTS)
+        curves: list[dict[str, Any]] = []
+        for group in groups:
+            if group:
+                level = levels_in_batch(jnp.asarray(group))
+                t = np.asarray(level.levels(jnp.asarray(grid)))
+                curve = {"norm": grid.tolist(), "t": t.mean(axis=0).tolist()} if len(t) else None
+                if curve is not None and curve not in curves:
+                    curves.append(curve)
+        return curves
+
+    def _batch(self, loaded: dict[str, np.ndarray]) -> Batch:
+        rows = global_rows(self.mesh, loaded)
+        return Batch(rows, sample_keys(self.root, rows["id"]), loaded)
+
+    def _judged(self, batch: Batch, adversarial: jax.Array, first: int) -> list[Trace]:
+        """Predictions under keys that the attack has never seen, as many as give the planned draws."""
+        fresh = fold(batch.keys, FRESH)
+        numbers = range(first, self.n_draws // self.votes)
+        return [on_host(self.classify(self.predict, fold(fresh, number), adversarial)) for number in numbers]
+
+
+def undefended_of(predict: Predict) -> Any:
+    """The predictor's classifier without purification; None where a predictor has none to offer."""
+    bare = getattr(predict, "undefended", None)
+    return None if bare is None else bare()
+
+
+def saved_images(workdir: Path, ids: np.ndarray) -> np.ndarray:
+    """The adversarial images of earlier units, in the order of `ids`."""
+    images: dict[int, np.ndarray] = {}
+    for path in sorted((workdir / "adversarial").glob("*.npz")):
+        with np.load(path) as stored:
+            wanted = np.isin(stored["id"], ids)
+            if wanted.any():
+                images.update(zip(stored["id"][wanted].tolist(), stored["image"][wanted], strict=True))
+    lacking = sorted(set(ids.tolist()) - set(images))
+    if lacking:
+        raise FileNotFoundError(
+            f"{workdir}/adversarial lacks the adversarial image {lacking[0]}, which further draws need: "
+            "restore the folder, or evaluate into a new --workdir."
+        )
+    return np.stack([images[id] for id in ids.tolist()])
+
+
+def on_host(trace: Trace | None) -> Any:
+    """This process's rows of a trace as numpy arrays."""
+    return None if trace is None else jax.tree.map(local_rows, trace)

@@ -1,41 +1,45 @@
-"""Progress of a run: how much is done, how fast, the time left, and what was found so far."""
+"""How far a run is: a bar on a terminal, lines of text elsewhere; process 0 only."""
 
 import datetime
 import math
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
-from ssni_jax.journal.formats import number, percent, percent_interval
-from ssni_jax.journal.records import merge_records
-from ssni_jax.journal.rows import summarise
+from ssni_jax.journal.formats import number
 
-PAUSE = 5.0  # seconds between two lines, so that logs of long runs stay short
+PAUSE_S = 5.0  # between two lines, so that logs of long runs stay short
 
 
-class Running:
-    """A bar on a terminal, a line every few seconds elsewhere; process 0 only. `found` tells what is on disk so far."""
+class Progress:
+    """`total` pieces of work, each a `noun`: how many are done, the speed, the time left, and what `summary` says.
 
-    def __init__(self, name: str, total: int, found: Callable[[], str], unit: str = "images"):
-        self.name, self.total, self.found, self.unit = name, total, found, unit
-        self.console, self.done, self.start = Console(), 0, time.monotonic()
-        self.shown = -math.inf
+    Time spent compiling does not count: say so with `compiling`, and `start` the clock afterwards.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        total: int,
+        noun: str,
+        summary: Callable[[], str],
+        console: Console | None = None,
+        pause_s: float = PAUSE_S,
+    ):
+        self.name, self.total, self.noun, self.summary, self.pause_s = name, total, noun, summary, pause_s
+        self.console, self.n_done, self.n_before = console or Console(), 0, 0
+        self.begun, self.shown = time.monotonic(), -math.inf
         columns = (TextColumn("{task.fields[name]}"), BarColumn(), TextColumn("{task.description}"))
         self.bar = Bar(*columns, console=self.console)
         self.task: TaskID | None = None
 
-    def __enter__(self) -> "Running":
-        if jax.process_index():
-            return self
-        if not self.console.is_terminal:
-            self.say(f"compiling, then {self.total} {self.unit}")
-        else:
-            self.task = self.bar.add_task("compiling", total=self.total, name=self.name)
+    def __enter__(self) -> "Progress":
+        if self.console.is_terminal and not jax.process_index():
+            self.task = self.bar.add_task("", total=self.total, name=self.name)
             self.bar.start()
         return self
 
@@ -43,36 +47,43 @@ class Running:
         if self.task is not None:
             self.bar.stop()
 
+    def compiling(self, what: str = "") -> None:
+        """Says that programs are being compiled, and for how much work."""
+        text = f"compiling, then {self.total} {self.noun}{what}"
+        if self.task is None:
+            self.say(text)
+        else:
+            self.bar.update(self.task, description=text)
+
+    def start(self, n_done: int = 0) -> None:
+        """Compiling is over: speed and time left count from here, where `n_done` were done before."""
+        self.begun, self.n_before = time.monotonic(), n_done
+        self.n_done = max(self.n_done, n_done)
+
     def advance(self, n: int) -> None:
-        """`n` more are done, and what there is to know about them is on disk."""
-        self.done += n
+        """`n` more are done, and on disk."""
+        self.n_done += n
         now = time.monotonic()
-        if jax.process_index() or (now - self.shown < PAUSE and self.done < self.total):
+        if jax.process_index() or (now - self.shown < self.pause_s and self.n_done < self.total):
             return
         self.shown = now
         if self.task is None:
             self.say(self._text())
         else:
-            self.bar.update(self.task, completed=self.done, description=self._text())
-
-    def restart(self) -> None:
-        """Compiling is over: speed counts from here."""
-        self.start = time.monotonic()
+            self.bar.update(self.task, completed=self.n_done, description=self._text())
 
     def say(self, text: str) -> None:
         """A line of its own; process 0 only."""
         if not jax.process_index():
             self.console.print(f"{self.name}: {text}", highlight=False, soft_wrap=True)
 
+    @property
+    def speed(self) -> float:
+        """Pieces of work per second since the clock started."""
+        return (self.n_done - self.n_before) / max(time.monotonic() - self.begun, 1e-9)
+
     def _text(self) -> str:
-        speed = self.done / (time.monotonic() - self.start)
-        left = datetime.timedelta(seconds=round((self.total - self.done) / speed))
-        return f"{self.done}/{self.total} {self.unit}  {number(speed)} {self.unit}/s  {left} left  {self.found()}"
-
-
-def accuracies(workdir: Path) -> str:
-    """Clean and robust accuracy of the images evaluated so far."""
-    row = summarise("", merge_records(workdir))
-    return "  ".join(
-        f"{name} {percent(row[name])} {percent_interval(row[f'{name}_ci'])}" for name in ("clean", "robust")
-    )
+        left = (self.total - self.n_done) / self.speed if self.speed else math.nan
+        shown = "unknown time" if math.isnan(left) else str(datetime.timedelta(seconds=round(left)))
+        share = f"{self.n_done}/{self.total} {self.noun}"
+        return f"{share}  {number(self.speed)} {self.noun}/s  {shown} left  {self.summary()}"

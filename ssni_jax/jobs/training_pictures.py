@@ -12,14 +12,14 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key, UInt8
 
 from ssni_jax.core.arrays import over, to_diffusion_range, to_unit_range
-from ssni_jax.core.protocols import Denoiser, Objective, StagedLoss
+from ssni_jax.core.protocols import Denoiser, StagedLoss, TrainingObjective
 from ssni_jax.core.rng import fold, normal_like, sample_keys
 from ssni_jax.core.types import Images, Keys, Labels, Tree
 from ssni_jax.data import Source, take
 from ssni_jax.dist import whole
 from ssni_jax.jobs.sheet import Row, write_sheet
 from ssni_jax.networks import Conditioned, ConsistencyCoefficients, Preconditioned
-from ssni_jax.schedules import Karras
+from ssni_jax.schedules import VE, Karras
 from ssni_jax.solvers import Heun, Renoise, solve
 from ssni_jax.training import TrainState, averaged
 
@@ -58,7 +58,9 @@ class Pictures:
             write_pictures(self.folder, drawn[0], {name: np.asarray(panel) for name, panel in drawn[1].items()})
 
 
-def make_draw(loss: Objective, graphdef: nnx.GraphDef, images: Source, seed: int, mesh: Mesh) -> Callable | None:
+def make_draw(
+    loss: TrainingObjective, graphdef: nnx.GraphDef, images: Source, seed: int, mesh: Mesh
+) -> Callable | None:
     """The compiled drawing of a run's averaged network; None for a loss that trains no denoiser."""
     coefficients: Tree = getattr(loss, "coefficients", None)
     if coefficients is None or images.image_shape[-1] not in (1, 3):
@@ -73,7 +75,7 @@ def make_draw(loss: Objective, graphdef: nnx.GraphDef, images: Source, seed: int
     return lambda state: jitted(state, coefficients, root, chosen["image"], chosen["label"])
 
 
-def trains_consistency(loss: Objective) -> bool:
+def trains_consistency(loss: TrainingObjective) -> bool:
     """Whether the network of a loss jumps to the end of a trajectory, or follows it."""
     coefficients = getattr(loss, "coefficients", None)
     exact = getattr(coefficients, "coefficients", coefficients)  # behind Snapped
@@ -91,28 +93,28 @@ def panels(denoise: Denoiser, root: Key[Array, ""], x: Images, y: Labels, kind: 
     sigma, many = jnp.repeat(jnp.asarray(LEVELS), len(x)), jnp.tile(clean, (len(LEVELS), 1, 1, 1))
     noise = jnp.tile(normal_like(sample_keys(root, jnp.arange(len(x))), clean), (len(LEVELS), 1, 1, 1))
     noised = many + over(sigma, many) * noise
-    found = {"clean": clean, "noised": noised, "denoised": told(denoise, classes, n_classes)(noised, sigma)}
+    shown = {"clean": clean, "noised": noised, "denoised": with_classes(denoise, classes, n_classes)(noised, sigma)}
     keys, start = sample_keys(root, jnp.arange(N_ROWS * N_COLUMNS)), jnp.zeros((N_ROWS * N_COLUMNS, *x.shape[1:]))
-    one_each = told(denoise, jnp.arange(len(keys)) % max(1, n_classes), n_classes)
-    found |= (consistency_samples if consistency else ode_samples)(one_each, keys, start)
-    return {name: _bytes(each) for name, each in found.items()}
+    one_each = with_classes(denoise, jnp.arange(len(keys)) % max(1, n_classes), n_classes)
+    shown |= (consistency_samples if consistency else ode_samples)(one_each, keys, start)
+    return {name: _bytes(panel) for name, panel in shown.items()}
 
 
-def told(denoise: Denoiser, labels: Labels, n_classes: int) -> Denoiser:
+def with_classes(denoise: Denoiser, labels: Labels, n_classes: int) -> Denoiser:
     """A class-conditional denoiser that is told the labels; any other as it is."""
     return Conditioned(denoise, labels, n_classes) if n_classes else denoise
 
 
 def ode_samples(denoise: Denoiser, keys: Keys, start: Images) -> dict[str, Images]:
     """Heun on EDM's noise levels (Karras et al. 2022, algorithm 1)."""
-    levels = Karras(HEUN_STEPS)(jnp.full(len(keys), SIGMA_MAX))
+    levels = Karras(HEUN_STEPS)(VE(), jnp.full(len(keys), SIGMA_MAX))
     x = over(levels[0], start) * normal_like(fold(keys, 0), start)
     return {f"{HEUN_STEPS} Heun steps": solve(fold(keys, 1), denoise, Heun(), x, levels)}
 
 
 def consistency_samples(denoise: Denoiser, keys: Keys, start: Images) -> dict[str, Images]:
     """One step, and two with fresh noise in the middle of EDM's levels (Song et al. 2023, algorithm 1)."""
-    levels = Karras(3)(jnp.full(len(keys), SIGMA_MAX))
+    levels = Karras(3)(VE(), jnp.full(len(keys), SIGMA_MAX))
     x = over(levels[0], start) * normal_like(fold(keys, 0), start)
     walks = {"one step": levels[jnp.array([0, 3])], "two steps": levels[jnp.array([0, 1, 3])]}
     return {name: solve(fold(keys, 1), denoise, Renoise(), x, walk) for name, walk in walks.items()}
@@ -127,7 +129,7 @@ def write_pictures(folder: Path, n: int, panels: dict[str, np.ndarray]) -> None:
         groups.append([Row(f"noise {sigma:g}", noised[part]), Row("denoised", denoised[part])])
     write_sheet(folder / f"step-{n:06d}-denoised.png", groups)
     samples = {name: panel for name, panel in panels.items() if name not in ("clean", "noised", "denoised")}
-    write_sheet(folder / f"step-{n:06d}-samples.png", [_lines(name, each) for name, each in samples.items()])
+    write_sheet(folder / f"step-{n:06d}-samples.png", [_lines(name, panel) for name, panel in samples.items()])
 
 
 def _is_ready(array: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The numbers of one certified method: a row for every noise level, and the best level at every radius."""
+"""The numbers of one certified method: one row per noise level, and the best level at every radius."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,13 +19,13 @@ FINE, COARSE = 0.25, 0.5  # the papers' spacing of radii up to 1 and above
 def summarise_certified(
     method: str, records: Sequence[Mapping[str, Any]], radii: Sequence[float] | None = None, alpha: float = 0.001
 ) -> dict[str, Any]:
-    """One row a sigma and the upper envelope, at `radii` (by default those that the draws can reach at `alpha`).
+    """One row per sigma and the upper envelope, at `radii` (by default those that the draws can reach at `alpha`).
 
-    Shares are of all images done, and a wrong, abstaining or NaN image is certified at no radius.
+    Shares are of all recorded images; a wrong, abstaining or invalid image is certified at no radius.
     """
     radii = reachable_radii(reach(records, alpha)) if radii is None else list(radii)
     sigmas = sorted({record["sigma"] for record in records})
-    rows = [_row([each for each in records if each["sigma"] == sigma], radii) for sigma in sigmas]
+    rows = [_row([record for record in records if record["sigma"] == sigma], radii) for sigma in sigmas]
     return {
         "method": method,
         "alpha": alpha,
@@ -52,7 +52,7 @@ def average_radius(records: Sequence[Mapping[str, Any]]) -> float:
 
 
 def is_right(record: Mapping[str, Any]) -> bool:
-    """Whether the certified class is the label, with no NaN among the draws."""
+    """Whether the certified class is the label, with no invalid draw."""
     return record["prediction"] == record["label"] and not record["n_invalid"]
 
 
@@ -72,7 +72,7 @@ def reachable_radii(largest: float) -> list[float]:
 
 
 def at_sigma(methods: Sequence[Mapping[str, Any]], sigma: float) -> tuple[int, list[tuple[str, dict[str, Any]]]]:
-    """Each method's row at one sigma, and how many radii, from the first, any of them certifies an image at."""
+    """The number of leading radii at which any method certifies an image at one sigma, and the methods' rows there."""
     rows = [(method["method"], row) for method in methods for row in method["sigmas"] if row["sigma"] == sigma]
     return max((int(np.count_nonzero(row["accuracy"])) for _, row in rows), default=0), rows
 

@@ -1,6 +1,6 @@
 """Numbers as people read them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -41,6 +41,12 @@ def number(value: float | None) -> str:
         return f"{value:.2e}"
     digits = f"{value:#.3g}".rstrip(".") if 0 < abs(value) < 999.5 else f"{value:.0f}"
     return digits.replace("-", MINUS)
+
+
+def accuracies(row: Mapping[str, Any]) -> str:
+    """Clean and robust accuracy of a row of numbers, on one line."""
+    shown = [name for name in ("clean", "robust") if row[name] is not None]
+    return "  ".join(f"{name} {percent(row[name])} {percent_interval(row[f'{name}_ci'])}" for name in shown)
 
 
 def duration(seconds: float | None) -> str:

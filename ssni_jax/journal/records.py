@@ -1,142 +1,88 @@
-"""What was found out about each image: one line of JSON an image, appended batch by batch, one file a process."""
+"""The record of one evaluated image."""
 
-import errno
-import fcntl
-import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, TypedDict
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
 
-from ssni_jax.files.atomic import disk_error, plain
+import numpy as np
+
+from ssni_jax.core.protocols import Trace
+
+Times = list[float | None]
 
 
-class Record(TypedDict):
-    """One image under one defence. t has one entry a round; norm and t are None where a method measures none."""
+class EvaluationRecord(TypedDict):
+    """One image under one predictor. A label of -1 stands for a prediction with a NaN or infinite logit.
+
+    t has one entry per round; t and norm are None where the predictor does not measure them. Without an attack the
+    fields about the adversarial image are missing.
+    """
 
     id: int
     label: int
-    clean_prediction: int  # of the defence, on the untouched image
-    clean_t: list[float | None] | None
+    experiment: str  # short hash of the experiment that made the record
+    clean_label: int  # the predictor's answer on the clean image
+    clean_draws: list[int]  # the label of each draw of a vote; the answer alone for other predictors
+    clean_t: Times | None
     clean_norm: float | None
-    clean_nfe: float
-    adversarial_prediction: int  # of the defence, on the adversarial image, first fresh key
-    adversarial_draws: list[int]  # the same under every fresh key
-    adversarial_t: list[float | None] | None
-    adversarial_norm: float | None
-    adversarial_nfe: float
-    undefended_prediction: int  # of the bare classifier, on the adversarial image
-    linf: float | None  # None, as any number here that was NaN
-    l2: float | None
-    seconds: float  # of the defended prediction, amortised over its batch, without compilation
-    valid: bool  # False when any logit was NaN: neither correct nor robust
+    clean_nfe: float  # network calls of one prediction
+    seconds: float  # of the clean prediction: its share of the batch, without compilation
+    draws: NotRequired[list[int]]  # the label of each fresh draw on the adversarial image
+    answers: NotRequired[list[int]]  # the predictor's answer for each fresh key; a vote makes several draws per answer
+    fixed_key_label: NotRequired[int]  # the answer under the key of the attack's last iteration
+    undefended_label: NotRequired[int]  # of the classifier without purification, on the adversarial image
+    adversarial_t: NotRequired[Times | None]
+    adversarial_norm: NotRequired[float | None]
+    adversarial_nfe: NotRequired[float]
+    attack_loss: NotRequired[float | None]
+    attack_queries: NotRequired[int]
+    linf: NotRequired[float | None]
+    l2: NotRequired[float | None]
 
 
-class RecordWriter:
-    """Appends batches of records to one process's file: a batch that fails leaves nothing behind.
-
-    Opening cuts off a half-written last line, and keeps a lock, so that a second run in the same workdir is refused.
-    """
-
-    def __init__(self, workdir: Path, process: int = 0):
-        self.path = workdir / f"records-{process}.jsonl"
-        try:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise disk_error(self.path, error) from error
-        self._lock()
-        os.ftruncate(self._file, _complete(self.path.read_bytes()))
-
-    def append(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """All of `records` in a single write, on disk when this returns; else none of them and an OSError."""
-        content = "".join(json.dumps(plain(record), allow_nan=False) + "\n" for record in records).encode()
-        before = os.fstat(self._file).st_size
-        try:
-            if os.write(self._file, content) != len(content):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(self._file)
-        except OSError as error:
-            with suppress(OSError):
-                os.ftruncate(self._file, before)
-            raise disk_error(self.path, error) from error
-
-    def close(self) -> None:
-        """Lets go of the file and its lock."""
-        os.close(self._file)
-
-    def __enter__(self) -> "RecordWriter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._file)
-            message = f"{self.path} is being written by another run; wait for it or pass another --workdir."
-            raise OSError(message) from error
-        except OSError:
-            pass  # a file system without locks: the duplicates of two runs are still refused when read
+def clean_fields(trace: Trace, row: int) -> dict[str, Any]:
+    """The fields about the clean image, of one row of a trace on the host."""
+    labels, answer = labels_of(trace, row)
+    return {
+        "clean_label": answer,
+        "clean_draws": labels,
+        "clean_t": trace.t[row].tolist() or None,
+        "clean_norm": measured(trace.deviation[row]),
+        "clean_nfe": float(trace.n_calls[row]),
+    }
 
 
-def read_records(path: Path) -> list[Any]:
-    """The records of one file, without a half-written last line."""
-    content = path.read_bytes()
-    lines = content[: _complete(content)].splitlines()
-    return [_parse(path, number, line) for number, line in enumerate(lines, start=1)]
+def adversarial_fields(trace: Trace, row: int) -> dict[str, Any]:
+    """The fields about the adversarial image, of one row of its first fresh prediction."""
+    return {
+        "adversarial_t": trace.t[row].tolist() or None,
+        "adversarial_norm": measured(trace.deviation[row]),
+        "adversarial_nfe": float(trace.n_calls[row]),
+    }
 
 
-def merge_records(workdir: Path, unit: tuple[str, ...] = ("id",)) -> list[Any]:
-    """The records of all processes in the order of their `unit`, the fields that tell them apart; no unit twice."""
-    merged: dict[tuple[Any, ...], Any] = {}
-    home: dict[tuple[Any, ...], str] = {}
-    for path in sorted(workdir.glob("records-*.jsonl")):
-        for record in read_records(path):
-            key = tuple(record[name] for name in unit)
-            if key in merged:
-                raise ValueError(
-                    f"{workdir} has {_named(unit, key)} twice, in {home[key]} and {path.name};"
-                    " delete one of the two lines or evaluate into a new --workdir."
-                )
-            merged[key], home[key] = record, path.name
-    return [merged[key] for key in sorted(merged)]
+def labels_of(trace: Trace, row: int) -> tuple[list[int], int]:
+    """The label of each draw of one row, and the predictor's answer."""
+    logits = np.asarray(trace.logits[row])
+    answer = int(np.argmax(logits)) if np.all(np.isfinite(logits)) else -1
+    return (np.asarray(trace.labels[row]).tolist() if trace.labels is not None else [answer]), answer
 
 
-def completed_ids(workdir: Path) -> set[int]:
-    """Images that need not be evaluated again, whichever process and however many of them did it."""
-    return {record["id"] for record in merge_records(workdir)}
+def size_of(change: np.ndarray) -> dict[str, float]:
+    """Maximum and Euclidean norm of a change of an image in [0, 1]."""
+    return {"linf": float(np.max(np.abs(change))), "l2": float(np.linalg.norm(change))}
 
 
-def missing_ids(planned: Iterable[int], records: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Planned images without a record, in order; a record that was never planned is an error."""
-    planned, done = set(planned), {record["id"] for record in records}
-    if done - planned:
-        raise ValueError(
-            f"Image {min(done - planned)} has a record but is not among the {len(planned)} planned images;"
-            " the workdir mixes two runs: evaluate into a new --workdir."
-        )
-    return sorted(planned - done)
+def measured(deviation: Any) -> float | None:
+    """The norm of one image; None where the predictor measures none, which a trace shows as zero."""
+    return float(deviation) if deviation != 0 else None
 
 
-def _complete(content: bytes) -> int:
-    """Bytes up to and with the last line end."""
-    return content.rfind(b"\n") + 1
+def draws_of(record: EvaluationRecord) -> list[int]:
+    """The label of each fresh draw on the adversarial image; empty without an attack."""
+    return record.get("draws", [])
 
 
-def _named(unit: tuple[str, ...], key: tuple[Any, ...]) -> str:
-    """image 4, or image 4 at sigma 0.25."""
-    rest = [f"{name} {value}" for name, value in zip(unit[1:], key[1:], strict=True)]
-    return " at ".join([f"image {key[0]}", *rest])
-
-
-def _parse(path: Path, number: int, line: bytes) -> Any:
-    try:
-        record = json.loads(line)
-        if record["id"] is not None:
-            return record
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise ValueError(f"{path} line {number} is no record; delete that line and run the same command again to redo it.")
+def joined(record: EvaluationRecord, more: Mapping[str, Any]) -> EvaluationRecord:
+    """The record of an image with the further draws of a later run."""
+    extended: Any = {name: [*record.get(name, []), *more[name]] for name in ("draws", "answers")}
+    return record | extended

@@ -1,67 +1,95 @@
-"""One row of numbers for one defence."""
+"""The row of numbers of one evaluated predictor."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ssni_jax.evals.statistics import Interval, Scores, interval, wilson
-from ssni_jax.journal.records import Record
+from ssni_jax.evals.protocol import INVALID, mean_of_draws, wins_majority, wins_plurality, withstands
+from ssni_jax.evals.statistics import Scores, interval, wilson
+from ssni_jax.journal.records import EvaluationRecord, draws_of
 
 QUANTILES = (0.05, 0.5, 0.95)
+Records = Sequence[EvaluationRecord]
 
 
-def summarise(defense: str, records: Sequence[Record]) -> dict[str, Any]:
-    """The row of one defence; accuracies are shares of all n images, and an invalid image counts as wrong.
+def summarise(name: str, records: Records) -> dict[str, Any]:
+    """The row of one predictor; accuracies are shares of the images, and an invalid prediction counts as wrong.
 
-    `robust` is the mean over images of the share of fresh draws that are correct: what one new draw is worth. Beside
-    it stand the stricter `robust_worst_of_draws` (every draw correct) and `robust_vote` (strictly most votes for the
-    label). `mean_t`, `nfe_per_image` and `seconds_per_image` are what an untouched image takes, t averaged over rounds.
+    `mean_t`, `nfe_per_image` and `seconds_per_image` are of clean images, t averaged over rounds. Whatever no image has
+    is None; without an attack that is every number about adversarial images.
     """
-    n = len(records)
-    clean, robust = clean_scores(records), robust_scores(records)
     return {
-        "defense": defense,
-        **_proportion("clean", clean, interval),
-        **_proportion("robust", robust, interval if n_draws(records) == 1 else wilson),
-        "mean_t": _mean(mean_t(record["clean_t"]) for record in records),
-        "nfe_per_image": _mean(record["clean_nfe"] for record in records),
-        "seconds_per_image": _mean(record["seconds"] for record in records),
-        "n": n,
-        "n_invalid": sum(not record["valid"] for record in records),
+        "defense": name,
+        "n": len(records),
         "n_draws": n_draws(records),
-        **_proportion("robust_worst_of_draws", np.floor(robust + 1e-9), interval),
-        **_proportion("robust_vote", _scores(records, _wins_vote), interval),
-        **_proportion("bare_classifier", _scores(records, _bare_is_right), interval),
-        "mean_t_adversarial": _mean(mean_t(record["adversarial_t"]) for record in records),
+        **_proportion("clean", clean_scores(records)),
+        **_proportion("clean_draw", *_clean_draw_scores(records)),
+        **_robust(attacked(records)),
+        "n_invalid": sum(record["clean_label"] == INVALID for record in records),
+        "n_invalid_adversarial": sum(INVALID in draws_of(record) for record in records),
+        "mean_t": _mean(mean_t(record["clean_t"]) for record in records),
+        "mean_t_adversarial": _mean(mean_t(record.get("adversarial_t")) for record in records),
+        "nfe_per_image": _mean(record["clean_nfe"] for record in records),
+        "nfe_per_adversarial_image": _mean(record.get("adversarial_nfe") for record in records),
+        "seconds_per_image": _mean(record["seconds"] for record in records),
         "t_quantiles": _quantiles(mean_t(record["clean_t"]) for record in records),
-        "t_quantiles_adversarial": _quantiles(mean_t(record["adversarial_t"]) for record in records),
+        "t_quantiles_adversarial": _quantiles(mean_t(record.get("adversarial_t")) for record in records),
         "norm_quantiles": _quantiles(record["clean_norm"] for record in records),
-        "norm_quantiles_adversarial": _quantiles(record["adversarial_norm"] for record in records),
-        "nfe_per_adversarial_image": _mean(record["adversarial_nfe"] for record in records),
-        "linf_max": max(known(record["linf"] for record in records), default=None),
-        "l2_mean": _mean(record["l2"] for record in records),
+        "norm_quantiles_adversarial": _quantiles(record.get("adversarial_norm") for record in records),
+        "linf_max": max(known(record.get("linf") for record in records), default=None),
+        "l2_mean": _mean(record.get("l2") for record in records),
     }
 
 
-def clean_scores(records: Sequence[Record]) -> Scores:
-    """1 where the defence is right on the untouched image, else 0."""
-    return _scores(records, lambda record: record["clean_prediction"] == record["label"])
+def _robust(records: Records) -> dict[str, Any]:
+    """Every judgement of the adversarial images.
+
+    `robust` is the accuracy of one fresh draw, `robust_worst` of an image whose n draws are all right, `robust_vote` of
+    their plurality (a tie is wrong), `robust_majority` of more than half of them, `robust_answer` of the predictor's
+    own answer, and `fixed_key` of its answer under the attack's own key.
+    """
+    return {
+        "n_attacked": len(records),
+        **_proportion("robust", robust_scores(records), n_draws(records) > 1),
+        **_proportion("robust_worst", _scores(records, _all_right)),
+        **_proportion("robust_vote", _scores(records, lambda r: wins_plurality(draws_of(r), r["label"]))),
+        **_proportion("robust_majority", _scores(records, lambda r: wins_majority(draws_of(r), r["label"]))),
+        **_proportion("robust_answer", *_answer_scores(records)),
+        **_proportion("fixed_key", _right(records, "fixed_key_label")),
+        **_proportion("bare_classifier", _right(records, "undefended_label")),
+        "resubmission": resubmission(records),
+    }
 
 
-def robust_scores(records: Sequence[Record]) -> Scores:
-    """Share of fresh draws in which the defence is right on the adversarial image."""
-    return _scores(records, lambda record: np.mean(np.equal(draws(record), record["label"])))
+def resubmission(records: Records) -> list[dict[str, Any]]:
+    """Accuracy against m = 1, 2, ... submissions of one image, with intervals; empty without an attack."""
+    lengths = [len(draws_of(record)) for record in records]
+    curve = []
+    for m in range(1, min(lengths, default=0) + 1):
+        scores = _scores(records, lambda record, m=m: withstands(draws_of(record), record["label"], m))
+        curve.append({"m": m, **_proportion("accuracy", scores, m < max(lengths))})
+    return curve
 
 
-def draws(record: Record) -> list[int]:
-    """Predictions of the defence on the adversarial image, one a fresh key."""
-    return record["adversarial_draws"] or [record["adversarial_prediction"]]
+def attacked(records: Records) -> list[EvaluationRecord]:
+    """The records that have an adversarial image."""
+    return [record for record in records if draws_of(record)]
 
 
-def n_draws(records: Sequence[Record]) -> int:
-    """Most fresh draws any image has."""
-    return max((len(draws(record)) for record in records), default=1)
+def clean_scores(records: Records) -> Scores:
+    """1 where the predictor's answer on the clean image is right, else 0."""
+    return _right(records, "clean_label")
+
+
+def robust_scores(records: Records) -> Scores:
+    """Share of fresh draws that are right on the adversarial image."""
+    return _scores(records, lambda record: mean_of_draws(draws_of(record), record["label"]))
+
+
+def n_draws(records: Records) -> int:
+    """The most fresh draws that any image has; 0 without an attack."""
+    return max((len(draws_of(record)) for record in records), default=0)
 
 
 def mean_t(t: Sequence[float | None] | None) -> float | None:
@@ -75,24 +103,36 @@ def known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None and np.isfinite(value)]
 
 
-def _scores(records: Sequence[Record], score: Callable[[Record], Any]) -> Scores:
-    return np.array([float(score(record)) if record["valid"] else 0.0 for record in records], dtype=float)
+def _clean_draw_scores(records: Records) -> tuple[Scores, bool]:
+    """Share of the draws on the clean image that are right, and whether they are several."""
+    scores = _scores(records, lambda record: mean_of_draws(record["clean_draws"], record["label"]))
+    return scores, any(len(record["clean_draws"]) > 1 for record in records)
 
 
-def _wins_vote(record: Record) -> bool:
-    """A tie is not a win."""
-    votes = draws(record)
-    others = [votes.count(label) for label in set(votes) - {record["label"]}]
-    return votes.count(record["label"]) > max(others, default=0)
+def _answer_scores(records: Records) -> tuple[Scores, bool]:
+    """Share of fresh keys under which the predictor's own answer is right, and whether they are several."""
+    answered = [record for record in records if record.get("answers")]
+    scores = _scores(answered, lambda record: mean_of_draws(record["answers"], record["label"]))
+    return scores, any(len(record.get("answers", [])) > 1 for record in answered)
 
 
-def _bare_is_right(record: Record) -> bool:
-    return record["undefended_prediction"] == record["label"]
+def _all_right(record: EvaluationRecord) -> float:
+    return withstands(draws_of(record), record["label"], len(draws_of(record)))
 
 
-def _proportion(name: str, scores: Scores, method: Callable[..., Interval]) -> dict[str, Any]:
+def _right(records: Records, name: str) -> Scores:
+    """1 where the label of that name is the image's, else 0; of the records that have it."""
+    return _scores([record for record in records if name in record], lambda record: record[name] == record["label"])
+
+
+def _scores(records: Records, score: Callable[[Any], Any]) -> Scores:
+    return np.array([float(score(record)) for record in records], dtype=float)
+
+
+def _proportion(name: str, scores: Scores, is_fractional: bool = False) -> dict[str, Any]:
+    """Mean and interval: exact for a count, Wilson's where several draws per image are averaged."""
     n, total = len(scores), float(np.sum(scores))
-    ends = method(round(total) if method is interval else total, n)
+    ends = wilson(total, n) if is_fractional else interval(round(total), n)
     return {name: total / n if n else None, f"{name}_ci": [ends.low, ends.high]}
 
 

@@ -1,92 +1,128 @@
-"""Where the runs of a directory stand, in a few lines of text."""
+"""The runs of a directory, and how far they are in a few lines of text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ssni_jax.journal.certification import Certified, load_certified
-from ssni_jax.journal.certified_rows import summarise_certified
+from ssni_jax.journal.calibration import Calibrated, load_calibrated
+from ssni_jax.journal.certification import Certified, certified_so_far, load_certified
+from ssni_jax.journal.evaluation import Evaluated, load_evaluated
 from ssni_jax.journal.formats import number, percent, percent_interval, ranges
 from ssni_jax.journal.rows import summarise
 from ssni_jax.journal.training import Trained, is_number, load_trained
-from ssni_jax.journal.workdir import Results, kind_of, load_results, workdirs
+from ssni_jax.journal.workdir import kind_of, workdirs
 
-N_SHOWN = 4  # radii in a line
+LOAD: dict[str, Callable[[Path], Any]] = {
+    "evaluation": load_evaluated,
+    "certification": load_certified,
+    "training": load_trained,
+    "calibration": load_calibrated,
+}
+SHOWN = ("evaluation", "certification", "training")  # in a report, in this order
+
+
+class Runs(NamedTuple):
+    """The runs of one workdir, or of every workdir right below a parent, by kind, in the order of their directories."""
+
+    evaluations: list[Evaluated]
+    certifications: list[Certified]
+    trainings: list[Trained]
+
+
+def load_runs(path: str | Path) -> Runs:
+    """Everything in `path` that a report shows; raises FileNotFoundError where there is nothing."""
+    kinds = {workdir: kind_of(workdir) for workdir in workdirs(path)}
+    if not set(kinds.values()) & set(SHOWN):
+        raise FileNotFoundError(
+            f"{path} holds no evaluation, certification or training; pass the --workdir of an `ssni evaluate`,"
+            " `ssni certify` or `ssni train`, or its parent."
+        )
+    runs = {name: [LOAD[name](workdir) for workdir, kind in kinds.items() if kind == name] for name in SHOWN}
+    return Runs(*(_distinct(runs[name]) for name in SHOWN))
 
 
 def status(path: str | Path) -> str:
-    """Done and total, running accuracies with 95 % intervals, and how to resume, for each workdir in `path`."""
+    """For each workdir in `path`: how many images are complete, the accuracies so far, and how to resume."""
     return "\n".join(describe(results) for results in load_any(path))
 
 
 def is_complete(path: str | Path) -> bool:
-    """Whether every planned image of every workdir in `path` has its record, and every network is trained."""
+    """Whether every workdir in `path` has all planned records, and every network is trained."""
     return not any(results.missing for results in load_any(path))
 
 
-def load_any(path: str | Path) -> list[Results | Certified | Trained]:
-    """What each workdir in `path` holds: evaluations, certifications and trainings alike."""
-    found = workdirs(path)
-    if not found:
+def load_any(path: str | Path) -> list[Any]:
+    """The contents of each workdir in `path`, whatever its kind."""
+    paths = workdirs(path)
+    if not paths:
         raise FileNotFoundError(f"{path} holds no run; pass the --workdir of an `ssni evaluate`, `certify` or `train`.")
-    load = {"evaluation": load_results, "certification": load_certified, "training": load_trained}
-    return [load[kind_of(workdir)](workdir) for workdir in found]
+    return [LOAD[kind_of(workdir)](workdir) for workdir in paths]
 
 
-def describe(results: Results | Certified | Trained) -> str:
+def describe(results: Any) -> str:
     """The lines of one workdir."""
-    if isinstance(results, Trained):
-        return describe_trained(results)
-    return describe_certified(results) if isinstance(results, Certified) else describe_evaluated(results)
+    describers = {Trained: _trained, Certified: _certified, Evaluated: _evaluated, Calibrated: _calibrated}
+    return "\n".join(describers[type(results)](results))
 
 
-def describe_trained(training: Trained) -> str:
-    """The lines of one training."""
+def _trained(training: Trained) -> list[str]:
     last = training.metrics[-1] if training.metrics else {}
     lines = [f"{training.name}: step {training.step} of {training.n_steps}"]
     lines += [f"  loss {number(last['loss'])}"] if is_number(last.get("loss")) else []
-    outlook = "complete" if training.is_exported else f"resume with: {training.command}"
-    return "\n".join([*lines, f"  {outlook}"])
+    return [*lines, f"  {f'resume with: {training.command}' if training.missing else 'complete'}"]
 
 
-def describe_certified(results: Certified) -> str:
-    """The lines of one certified method."""
-    n = len(results.run["ids"])
-    lines = [f"{results.name}: {n - len(results.missing)} of {n} images at sigma {_listed(results.run['sigmas'])}"]
-    lines += [f"  {so_far(results)}"] if results.records else []
+def _certified(results: Certified) -> list[str]:
+    n, sigmas = len(results.run["ids"]), ", ".join(f"{sigma:g}" for sigma in results.run["sigmas"])
+    lines = [f"{results.name}: {n - len(results.missing)} of {n} images at sigma {sigmas}"]
+    lines += [f"  {certified_so_far(results.name, results.records)}"] if results.records else []
     n_invalid = len({record["id"] for record in results.records if record["n_invalid"]})
-    lines += [f"  {n_invalid} images gave NaN and abstain"] if n_invalid else []
-    return "\n".join([*lines, f"  {_outlook(results)}"])
+    lines += [f"  {n_invalid} images had NaN logits and abstain"] if n_invalid else []
+    return [*lines, f"  {_outlook(results)}"]
 
 
-def so_far(results: Certified) -> str:
-    """Certified accuracy at the first radii, each at its best sigma."""
-    best = summarise_certified(results.name, results.records)["envelope"][:N_SHOWN]
-    shares = [f"{at['radius']:g}: {percent(at['accuracy'])} {percent_interval(at['ci'])}" for at in best]
-    return "certified at radius " + "  ".join(shares)
+def _calibrated(results: Calibrated) -> list[str]:
+    n = len(results.run["ids"])
+    return [f"{results.name}: {n - len(results.missing)} of {n} norms", f"  {_outlook(results)}"]
 
 
-def describe_evaluated(results: Results) -> str:
-    """The lines of one evaluated defence."""
-    row, done = summarise(results.defense, results.records), len(results.records)
-    lines = [f"{results.defense}: {done} of {done + len(results.missing)} images"]
-    if done:
-        lines += [_accuracy(row, name) for name in ("clean", "robust")]
-    if row["n_invalid"]:
-        lines.append(f"  {row['n_invalid']} images gave NaN and count as wrong")
-    lines.append(f"  {_outlook(results)}")
-    return "\n".join(lines)
+def _evaluated(results: Evaluated) -> list[str]:
+    row, n = summarise(results.name, results.records), len(results.run["ids"])
+    lines = [f"{results.name}: {n - len(results.missing)} of {n} images"]
+    if results.records:
+        lines += [line(row, "clean", "clean")]
+        lines += [line(row, name, text) for name, text in judgements(row)]
+    if row["n_invalid"] or row["n_invalid_adversarial"]:
+        counts = f"{row['n_invalid']} clean and {row['n_invalid_adversarial']} adversarial images"
+        lines.append(f"  {counts} had NaN logits, which count as wrong")
+    return [*lines, f"  {_outlook(results)}"]
 
 
-def _accuracy(row: dict[str, Any], name: str) -> str:
-    return f"  {name:6} {percent(row[name]):>7}  {percent_interval(row[name + '_ci'])}"
+def judgements(row: dict[str, Any]) -> list[tuple[str, str]]:
+    """The judgements of adversarial images that are informative for this row, with their names."""
+    n = row["n_draws"]
+    if not n:
+        return []
+    of_draws = [(f"robust_{name}", f"{name} of {n}") for name in ("vote", "majority", "worst")]
+    shown = [("robust", "robust" if n == 1 else "one draw"), *(of_draws if n > 1 else [])]
+    return shown if row["fixed_key"] is None else [*shown, ("fixed_key", "fixed key")]
 
 
-def _outlook(results: Results | Certified) -> str:
+def line(row: dict[str, Any], name: str, text: str) -> str:
+    """One accuracy with its interval."""
+    return f"  {text:15} {percent(row[name]):>7}  {percent_interval(row[name + '_ci'])}"
+
+
+def _outlook(results: Any) -> str:
     if not results.missing:
         return "complete"
-    return f"missing {ranges(results.missing)}; resume with: {results.run['command']}"
+    return f"missing {ranges(sorted(results.missing))}; resume with: {results.run['command']}"
 
 
-def _listed(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
+def _distinct(runs: Sequence[Any]) -> list[Any]:
+    """Runs of equal names, of a sweep over seeds for example, get the name of their directory added."""
+    names = [run.name for run in runs]
+    return [
+        run._replace(name=f"{name} ({run.path.name})") if names.count(name) > 1 else run
+        for run, name in zip(runs, names, strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""One training as found on disk: what was asked, the metrics so far and the pictures it drew."""
+"""One training as it is on disk: the experiment, the metrics so far and the newest pictures."""
 
 import json
 import math
@@ -36,20 +36,22 @@ class Trained(NamedTuple):
 
     @property
     def missing(self) -> range:
-        """The steps still to do, the last one until the network is written."""
-        return range(0) if self.is_exported else range(min(self.step, self.n_steps - 1) + 1, self.n_steps + 1)
+        """The remaining steps; at least the last one until the network is written."""
+        is_complete = self.is_exported and self.step >= self.n_steps
+        return range(0) if is_complete else range(min(self.step, self.n_steps - 1) + 1, self.n_steps + 1)
 
 
 def load_trained(workdir: Path) -> Trained:
-    """Everything the workdir of an `ssni train` holds."""
-    experiment, run = read_json(workdir / "experiment.json"), workdir / "run.json"
+    """Everything that `ssni train` has written into one workdir."""
+    stored = workdir / "run.json"
+    run = read_json(stored) if stored.exists() else {}
+    experiment = read_json(workdir / "experiment.json") | {key: run[key] for key in ("n_steps",) if key in run}
     name = str(experiment.get("name", workdir.resolve().name))
-    command = read_json(run).get("command") if run.exists() else None
     return Trained(
         workdir,
         name,
         experiment,
-        command or f"ssni train CONFIG --workdir {workdir}",
+        run.get("command") or f"ssni train CONFIG --workdir {workdir}",
         read_metrics(workdir / "checkpoints" / "metrics.jsonl"),
         newest_pictures(workdir / "pictures"),
         (workdir / f"{name}.safetensors").exists(),
@@ -57,7 +59,7 @@ def load_trained(workdir: Path) -> Trained:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file, without one that a kill cut short; none where there is no file yet."""
+    """The lines of a metrics file, without a last one that was cut short; empty where there is no file yet."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
@@ -73,7 +75,7 @@ def newest_pictures(folder: Path) -> dict[str, tuple[int, Path]]:
 
 
 def steps_per_second(metrics: list[dict[str, Any]]) -> float | None:
-    """Between the last two lines of one process; None where there are none."""
+    """Speed between the last two lines, where one process wrote both; else None."""
     if len(metrics) < 2:
         return None
     before, last = metrics[-2:]

@@ -1,119 +1,101 @@
-"""The directory of one evaluated defence: what was asked, what ran, what was found."""
+"""The directory of one run: its experiment, what is planned, and what kind of run it is."""
 
-import hashlib
-import json
+import platform
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from ssni_jax.files.atomic import plain, read_json, write_json
-from ssni_jax.journal.records import Record, merge_records, missing_ids
+import jax
 
-
-class Results(NamedTuple):
-    """One evaluated defence as found on disk; `missing` are planned images that have no record yet."""
-
-    path: Path
-    defense: str
-    experiment: dict[str, Any]
-    run: dict[str, Any]
-    records: list[Record]
-    missing: list[int]
+from ssni_jax import __version__
+from ssni_jax.files.atomic import read_json, write_json
+from ssni_jax.journal.identity import FORMAT, first_difference, shown
+from ssni_jax.journal.units import FIRST_RELEASE, has_units
 
 
-def open_workdir(path: str | Path, experiment: Mapping[str, Any]) -> Path:
-    """Makes the directory of a resolved experiment, or checks that it is of the very same one and can be resumed."""
-    path, wanted = Path(path), plain(experiment)
-    stored = path / "experiment.json"
-    if not stored.exists():
-        write_json(stored, wanted)
-        return path
-    difference = first_difference(read_json(stored), wanted)
-    if difference is not None:
-        key, there, here = difference
-        raise ValueError(
-            f"{path} was made with {key} = {_shown(there)}, not {_shown(here)};"
-            " pass another --workdir, or the old value to resume."
-        )
-    return path
+def open_workdir(path: Path, identity: Mapping[str, Any]) -> None:
+    """Creates the workdir of an experiment, or checks that it already is the workdir of this experiment.
+
+    Refused are the workdir of another experiment, naming the first difference, a workdir of the first release, and one
+    that has records but no experiment.json.
+    """
+    file = path / "experiment.json"
+    if file.exists():
+        _check_same(path, read_json(file), identity)
+    elif any(path.glob(FIRST_RELEASE)):
+        raise ValueError(_first_release(path))
+    elif has_units(path):
+        raise ValueError(f"{file} is missing, but records exist: restore the file, or pass another --workdir.")
+    else:
+        write_json(file, identity)
 
 
 def write_run(workdir: Path, ids: Iterable[int], command: str, **facts: Any) -> None:
-    """run.json: the planned images, the command that resumes or repeats the run, the config hash, and other facts.
+    """Writes run.json: the planned images, the command that resumes or repeats the run, and other facts.
 
-    Facts are version, JAX version, devices, seeds, network hashes and such, shown in the report as they are; two have
-    a meaning: `defense` names the row, and `level_curve` = {"norm": [...], "t": [...]}, t averaged over rounds, is
-    drawn. `attack` and `gradient` stand below the table.
+    Facts are versions, devices, seeds and such, which the report shows as they are; `kind` and `defense` name the run,
+    `level_curves` are drawn, and `attack` and `gradient` are shown below the table.
     """
-    experiment = read_json(workdir / "experiment.json")
-    known = {"ids": sorted(int(id) for id in ids), "command": command, "config_hash": config_hash(experiment)}
-    write_json(workdir / "run.json", known | facts)
+    write_json(workdir / "run.json", {"ids": [int(id) for id in ids], "command": command, **facts})
 
 
-def load_results(workdir: Path) -> Results:
-    """Everything one workdir holds; raises when it lacks experiment.json or run.json, or its records contradict."""
+def run_facts(kind: str, experiment: Any) -> dict[str, Any]:
+    """The versions, devices, data and seed that the numbers of a run depend on."""
+    return {
+        "kind": kind,
+        "defense": experiment.name,
+        "version": __version__,
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "devices": [device.device_kind for device in jax.devices()],
+        "data": experiment.images.fingerprint,
+        "seed": experiment.seed,
+        "matmul_precision": experiment.matmul_precision,
+    }
+
+
+def read_run(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The contents of experiment.json and run.json."""
     for name in ("experiment.json", "run.json"):
         if not (workdir / name).exists():
-            raise FileNotFoundError(f"{workdir} has no {name}; pass the --workdir of a begun `ssni evaluate`.")
-    experiment, run = read_json(workdir / "experiment.json"), read_json(workdir / "run.json")
-    records = merge_records(workdir)
-    defense = str(run.get("defense", workdir.resolve().name))
-    return Results(workdir, defense, experiment, run, records, missing_ids(run["ids"], records))
-
-
-def load_all(path: str | Path) -> list[Results]:
-    """The evaluation of one workdir, or of every such workdir right below a parent, in the order of their names."""
-    found = [workdir for workdir in workdirs(path) if kind_of(workdir) == "evaluation"]
-    if not found:
-        raise FileNotFoundError(f"{path} holds no evaluation; pass the --workdir of an `ssni evaluate`, or its parent.")
-    return _distinct([load_results(workdir) for workdir in found])
+            raise FileNotFoundError(f"{workdir} has no {name}: pass the --workdir of a run that has begun.")
+    experiment = read_json(workdir / "experiment.json")
+    if experiment.get("format") != FORMAT:
+        raise ValueError(_first_release(workdir))
+    return experiment, read_json(workdir / "run.json")
 
 
 def workdirs(path: str | Path) -> list[Path]:
-    """The workdir itself, or every one right below a parent, in the order of their names."""
+    """The workdir itself, or every workdir directly below a parent, in the order of their names."""
     path = Path(path)
     own = (path / "experiment.json").exists()
     return [path] if own else sorted(stored.parent for stored in path.glob("*/experiment.json"))
 
 
 def kind_of(workdir: Path) -> str:
-    """What it is about: "training" by its experiment, "evaluation" or "certification" by its run.json."""
-    if read_json(workdir / "experiment.json").get("kind") == "Training":
-        return "training"
+    """The kind of a workdir: "evaluation", "certification", "training" or "calibration"."""
     run = workdir / "run.json"
-    return str(read_json(run).get("kind", "evaluation")) if run.exists() else "evaluation"
+    if run.exists() and "kind" in (facts := read_json(run)):
+        return str(facts["kind"])
+    kinds = {"Training": "training", "Certification": "certification", "ReferenceNorms": "calibration"}
+    return kinds.get(str(read_json(workdir / "experiment.json").get("kind", "")).rsplit(".", 1)[-1], "evaluation")
 
 
-def config_hash(experiment: Mapping[str, Any]) -> str:
-    """sha256 of the resolved experiment, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(plain(experiment), sort_keys=True).encode()).hexdigest()
+def _check_same(path: Path, stored: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    if stored.get("format") != FORMAT:
+        raise ValueError(_first_release(path))
+    before, now = ({name: value for name, value in side.items() if name != "hash"} for side in (stored, identity))
+    difference = first_difference(before, now)
+    if difference is not None:
+        key, before, now = difference
+        raise ValueError(
+            f"{path} was made with {key} = {shown(before)}, not {shown(now)}:"
+            " pass another --workdir, or the old value to resume."
+        )
 
 
-def first_difference(there: Any, here: Any, key: str = "") -> tuple[str, Any, Any] | None:
-    """The dotted name of the first entry that differs between two plain values, with both sides; None where equal."""
-    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
-        there, here = dict(enumerate(there)), dict(enumerate(here))
-    if not (isinstance(there, dict) and isinstance(here, dict)):
-        return None if there == here else (key or "the experiment", there, here)
-    for name in [*here, *(name for name in there if name not in here)]:
-        inner = f"{key}.{name}" if key else str(name)
-        found = first_difference(there.get(name, _ABSENT), here.get(name, _ABSENT), inner)
-        if found is not None:
-            return found
-    return None
-
-
-def _distinct(results: list[Results]) -> list[Results]:
-    """Equal names, of a sweep over seeds for example, get their directory's name added."""
-    names = [each.defense for each in results]
-    return [
-        each._replace(defense=f"{each.defense} ({each.path.name})") if names.count(each.defense) > 1 else each
-        for each in results
-    ]
-
-
-_ABSENT = object()
-
-
-def _shown(value: Any) -> str:
-    return "nothing" if value is _ABSENT else json.dumps(value)
+def _first_release(path: Path) -> str:
+    return (
+        f"{path} was made by an earlier release, whose records do not name their data and networks: "
+        "pass a new --workdir."
+    )

@@ -17,10 +17,9 @@ from ssni_jax.training.consistency import (
 )
 from ssni_jax.training.hooks import LeaveOnSignal, MetricsFile, Save, StopOnNan, usual_hooks
 from ssni_jax.training.loop import Hook, train
-from ssni_jax.training.losses import CrossEntropy, DenoisingLoss
+from ssni_jax.training.losses import ClassificationLoss, DenoisingLoss
 from ssni_jax.training.optimizer import Adam, Optimizer, RAdam
-from ssni_jax.training.pairs import Doubling, Levels, Neighbours, Ratios, SquareRoot
-from ssni_jax.training.progress import Progress
+from ssni_jax.training.pairs import ConstantLevels, Doubling, Neighbours, Ratios, SquareRoot
 from ssni_jax.training.start import begun_with
 from ssni_jax.training.state import TrainState, averaged, init_state, make_state
 from ssni_jax.training.step import TrainStep, compile_step, has_target, make_train_step
@@ -31,20 +30,19 @@ __all__ = [
     "Augment",
     "Average",
     "Checkpoints",
+    "ClassificationLoss",
     "ConsistencyFineTuning",
     "ConsistencyLoss",
-    "CrossEntropy",
+    "ConstantLevels",
     "DenoisingLoss",
     "Doubling",
     "Hook",
     "LeaveOnSignal",
-    "Levels",
     "MetricsFile",
     "Mirror",
     "Neighbours",
     "Optimizer",
     "Present",
-    "Progress",
     "RAdam",
     "Ratios",
     "SameNoise",

@@ -13,12 +13,12 @@ from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold, normal_like
 from ssni_jax.core.types import Images, Keys, Level, Tree
 from ssni_jax.networks import ConsistencyCoefficients, Preconditioned
-from ssni_jax.networks.distances import L2, PseudoHuber
+from ssni_jax.networks.distances import PseudoHuber, SquaredDifference
 from ssni_jax.networks.precondition import CoefficientFunction
 from ssni_jax.solvers import Heun
 from ssni_jax.training.augment import Augment, augmented
 from ssni_jax.training.losses import AUGMENT, DROPOUT, LEVEL, NOISE, LossValue, classes
-from ssni_jax.training.pairs import Curriculum, Doubling, Levels, Neighbours, Pairs, Ratios, Scalar, SquareRoot
+from ssni_jax.training.pairs import ConstantLevels, Curriculum, Doubling, Neighbours, Pairs, Ratios, Scalar, SquareRoot
 from ssni_jax.training.pairs import Step as StepNumber
 
 JCM = ConsistencyCoefficients(label_scale=0.25)  # the labels of the CIFAR-10 networks, and of EDM's
@@ -102,7 +102,7 @@ class ConsistencyLoss:
     coefficients: CoefficientFunction = JCM
     pairs: Pairs = Neighbours()
     move: Move = SameNoise()
-    distance: Distance = L2()
+    distance: Distance = SquaredDifference()
     target: Target = Present()
     augment: tuple[Augment, ...] = static(default=())
     n_classes: int = static(default=0)
@@ -137,7 +137,7 @@ class ConsistencyFineTuning:
     """
 
     coefficients: CoefficientFunction = JCM
-    distance: Distance = L2()
+    distance: Distance = SquaredDifference()
     sigmas: tuple[float, ...] = (0.25, 0.5, 1.0)
     augment: tuple[Augment, ...] = static(default=())
     n_classes: int = static(default=0)
@@ -157,7 +157,11 @@ class ConsistencyFineTuning:
 
 
 def consistency_distillation(
-    teacher: Denoiser, coefficients: CoefficientFunction = JCM, *, curriculum: Curriculum = Levels(18), **options: Any
+    teacher: Denoiser,
+    coefficients: CoefficientFunction = JCM,
+    *,
+    curriculum: Curriculum = ConstantLevels(18),
+    **options: Any,
 ) -> ConsistencyLoss:
     """CD (Song et al. 2023, algorithm 2): Heun's steps of the teacher; as published with LPIPS, on CIFAR-10 18 levels.
 

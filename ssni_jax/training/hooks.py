@@ -3,16 +3,16 @@
 import json
 import math
 import os
-import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import jax
 
-from ssni_jax.dist import any_process
+from ssni_jax.dist import agree, wait_for_all
+from ssni_jax.lifecycle import Stopper
 from ssni_jax.training.checkpoint import Checkpoints, Resumable
 from ssni_jax.training.loop import Hook
-from ssni_jax.training.progress import Progress
 from ssni_jax.training.state import TrainState
 from ssni_jax.training.step import Metrics
 
@@ -24,18 +24,17 @@ def usual_hooks(
     batches: Resumable,
     *,
     n_steps: int,
-    batch_size: int,
     every: int = 100,
     save_every: int = 1000,
     command: str = SAME,
 ) -> tuple[Hook, ...]:
-    """Stop on NaN, save, leave on a signal, write metrics.jsonl beside the checkpoints and show progress.
+    """Stop on NaN, save, leave on a signal, and write metrics.jsonl beside the checkpoints.
 
     In this order a file never holds what a check would have refused.
     """
     save = Save(checkpoints, batches, save_every, n_steps, command)
     metrics = MetricsFile(checkpoints.directory / "metrics.jsonl", every)
-    return StopOnNan(every, command), save, LeaveOnSignal(save), metrics, Progress(n_steps, batch_size, every)
+    return StopOnNan(every, command), save, LeaveOnSignal(save), metrics
 
 
 class StopOnNan:
@@ -83,35 +82,37 @@ class Save:
 
 
 class LeaveOnSignal:
-    """On SIGTERM or SIGINT saves at the end of the step and exits with code 0; a second signal ends at once.
+    """On SIGTERM or SIGINT saves at the end of the step and exits with code 75 or 130; a second signal ends at once.
 
-    Several processes agree every `every` steps, so that all save the same step.
+    Until the first step is compiled there is nothing to save, and the first signal ends the process at once. Several
+    processes agree every `every` steps, so that all save the same step.
     """
 
     def __init__(self, save: Save, every: int = 10):
-        self.save, self.every, self.asked = save, every, False
+        self.save, self.every = save, every
+        self.stopper = Stopper(save.command, grace_s=None)
+        self._entered, self._compiling = ExitStack(), ExitStack()
 
     def __enter__(self) -> "LeaveOnSignal":
-        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._entered.enter_context(self.stopper)
+        self._compiling.enter_context(self.stopper.nothing_to_lose())
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._compiling.close()
+        self._entered.close()
 
     def __call__(self, n: int, state: TrainState, metrics: Metrics) -> None:
-        agreed = jax.process_count() == 1 or n % self.every == 0
-        if agreed and any_process(self.asked):
+        self._compiling.close()
+        is_due = jax.process_count() == 1 or n % self.every == 0
+        asked = agree(None, self.stopper.asked) if is_due else None
+        if asked is not None:
             self.save.now(n, state, metrics)
             self.save.checkpoints.wait()
+            wait_for_all("saved")  # a launcher may end the others as soon as one leaves
             if jax.process_index() == 0:
-                print(f"Stopped and saved after step {n}; resume with: {self.save.command}", flush=True)
-            raise SystemExit(0)
-
-    def _ask(self, number: int, frame: object) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
+                print(f"Saved after step {n}.", flush=True)
+            self.stopper.leave(asked)
 
 
 class MetricsFile:

@@ -9,7 +9,7 @@ from ssni_jax.core.arrays import over, to_diffusion_range
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold, normal_like
 from ssni_jax.core.types import Keys, Level, Tree
-from ssni_jax.networks import Classifier, Preconditioned, Preprocessing
+from ssni_jax.networks import Preconditioned, PreprocessedClassifier, Preprocessing
 from ssni_jax.training.augment import Augment, augmented
 
 AUGMENT, LEVEL, NOISE, DROPOUT = range(4)
@@ -48,7 +48,7 @@ class DenoisingLoss:
 
 
 @pytree
-class CrossEntropy:
+class ClassificationLoss:
     """Cross-entropy of a network behind `preprocessing`; `noise` (in the [0, 1] range) trains one for smoothing."""
 
     preprocessing: Preprocessing = Preprocessing()
@@ -59,7 +59,7 @@ class CrossEntropy:
     def __call__(self, model: Tree, keys: Keys, batch: dict[str, Array]) -> LossValue:
         x, y = augmented(self.augment, fold(keys, AUGMENT), batch["image"]), batch["label"]
         x = x + self.noise * normal_like(fold(keys, NOISE), x)
-        logits = Classifier(model, self.preprocessing)(x, train=True, dropout_keys=fold(keys, DROPOUT))
+        logits = PreprocessedClassifier(model, self.preprocessing)(x, train=True, dropout_keys=fold(keys, DROPOUT))
         target = optax.smooth_labels(jax.nn.one_hot(y, logits.shape[-1]), self.label_smoothing)
         accuracy = jnp.mean(jnp.argmax(logits, -1) == y)
         return jnp.mean(optax.softmax_cross_entropy(logits, target)), {"accuracy": accuracy}

@@ -37,7 +37,7 @@ class Curriculum(Protocol):
 
 
 @pytree
-class Levels:
+class ConstantLevels:
     """The same number of noise levels throughout: consistency distillation has 18 on CIFAR-10 and 40 on ImageNet-64."""
 
     n: int = static(default=18)
@@ -83,7 +83,7 @@ class Neighbours:
     between its levels (Song & Dhariwal 2023, eq. 10). `by_gap` weighs each with 1 / (hi - lo), eq. 9, else with 1.
     """
 
-    curriculum: Curriculum = Levels()
+    curriculum: Curriculum = ConstantLevels()
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     rho: float = 7.0

@@ -10,7 +10,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key
 
-from ssni_jax.core.protocols import Loss, Objective, StagedLoss
+from ssni_jax.core.protocols import Loss, StagedLoss, TrainingObjective
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import sample_keys
 from ssni_jax.core.types import Keys, Tree
@@ -32,7 +32,7 @@ class TrainStep:
     `gradient_norm` (before clipping).
     """
 
-    loss: Objective
+    loss: TrainingObjective
     graphdef: Any = static()
     tx: Any = static()
     ema_decay: float = static(default=0.999)
@@ -71,13 +71,13 @@ class TrainStep:
 
 
 def make_train_step(
-    loss: Objective, graphdef: nnx.GraphDef, tx: optax.GradientTransformation, ema_decay: float, **options: int
+    loss: TrainingObjective, graphdef: nnx.GraphDef, tx: optax.GradientTransformation, ema_decay: float, **options: int
 ) -> TrainStep:
     """The step of a training run; `options` are the further fields of TrainStep."""
     return TrainStep(loss, graphdef, tx, ema_decay, **options)
 
 
-def has_target(loss: Objective) -> bool:
+def has_target(loss: TrainingObjective) -> bool:
     """Whether a run of this loss keeps an average of its past to compare with."""
     return isinstance(loss, StagedLoss) and loss.target_decay(jnp.zeros((), jnp.int32), 1) is not None
 

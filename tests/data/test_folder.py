@@ -1,7 +1,10 @@
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from ssni_jax.data import ImageFolder, Source, take, write_image
+from ssni_jax.data import ImageFolder, Source, hashing, take, write_image
 
 
 @pytest.fixture
@@ -48,8 +51,28 @@ def test_the_fingerprint_follows_the_files(make):
     path = make("a.png")
     before = ImageFolder(path).fingerprint
     assert ImageFolder(path, size=4).fingerprint == before
+    (Path(path) / "a.png").touch()
+    assert ImageFolder(path).fingerprint == before
     make("a.png", shape=(5, 5, 3))
     assert ImageFolder(path).fingerprint != before
+
+
+def test_the_fingerprint_is_that_of_the_content_wherever_it_lies(make, tmp_path, monkeypatch):
+    """Names, labels and bytes; a file is read once, and a cache that cannot be written is no error."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = str(Path(make("in/cat/a.png", "in/dog/b.png")) / "in")
+    shutil.copytree(path, tmp_path / "copy")
+    first = ImageFolder(path).fingerprint
+    assert ImageFolder(str(tmp_path / "copy")).fingerprint == first
+    assert len(list((tmp_path / "cache").rglob("*.json"))) == 2
+    monkeypatch.setattr(hashing, "_sha256", lambda file: pytest.fail(f"{file} was read again"))
+    assert ImageFolder(path).fingerprint == first
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    assert ImageFolder(path).fingerprint == first
+    shutil.copytree(path, tmp_path / "other")
+    (tmp_path / "other" / "dog").rename(tmp_path / "other" / "ant")
+    assert ImageFolder(str(tmp_path / "other")).fingerprint != first
 
 
 def test_images_of_several_sizes_need_a_size(make):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ssni_jax.data import Digits, ImageFolder, evaluation_batches, padded, training_batches, write_image
-from ssni_jax.data.loader import Shuffled
+from ssni_jax.data.loader import AHEAD_BYTES, Shuffled, batches_ahead
 
 SOURCE = Digits("calibration")
 
@@ -113,3 +113,10 @@ def test_a_batch_must_divide_over_the_processes(size):
 def test_rows_outside_the_source_are_refused(ids):
     with pytest.raises(ValueError, match="has rows 0 to 199"):
         list(evaluation_batches(SOURCE, 2, ids))
+
+
+def test_reading_ahead_is_bounded_in_bytes():
+    """32 batches of 64 ImageNet crops would be 1.2 GB."""
+    assert batches_ahead((224, 224, 3), 64, 16) * 64 * 224 * 224 * 3 * 4 <= AHEAD_BYTES
+    assert batches_ahead((8, 8, 1), 64, 16) == 32
+    assert batches_ahead((512, 512, 3), 1024, 16) == 2

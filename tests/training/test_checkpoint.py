@@ -103,6 +103,7 @@ def test_names_are_paths(classifier, tx):
     assert "step" in names
 
 
+@pytest.mark.slow
 def test_a_process_killed_while_saving_leaves_the_step_before(tmp_path):
     script = """
         import sys

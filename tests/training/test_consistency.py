@@ -9,14 +9,22 @@ from ssni_jax.core.arrays import over
 from ssni_jax.core.protocols import StagedLoss
 from ssni_jax.core.pytree import pytree
 from ssni_jax.dist import make_mesh
-from ssni_jax.networks import L1, L2, ConsistencyCoefficients, EdmCoefficients, Preconditioned, PseudoHuber, Snapped
+from ssni_jax.networks import (
+    AbsoluteDifference,
+    ConsistencyCoefficients,
+    EdmCoefficients,
+    Preconditioned,
+    PseudoHuber,
+    Snapped,
+    SquaredDifference,
+)
 from ssni_jax.solvers import Euler, Heun
 from ssni_jax.training import (
     AlongOde,
     Average,
     ConsistencyFineTuning,
     ConsistencyLoss,
-    Levels,
+    ConstantLevels,
     Neighbours,
     WidenedAverage,
     compile_step,
@@ -32,8 +40,8 @@ from ssni_jax.training import (
 N, STD = 64, 0.3
 COEFFICIENTS = ConsistencyCoefficients(label_scale=0.25)
 PUBLISHED = {
-    "CD": consistency_distillation(lambda x, sigma: x, distance=L2()),
-    "CT": consistency_training(distance=L2()),
+    "CD": consistency_distillation(lambda x, sigma: x, distance=SquaredDifference()),
+    "CT": consistency_training(distance=SquaredDifference()),
     "iCT": improved_consistency_training(),
     "ECT": easy_consistency_tuning(),
 }
@@ -74,10 +82,23 @@ class ExactOde:
 
 
 def value(loss, model, keys, n_steps=1):
-    return loss.at(jnp.asarray(0), n_steps, model)(model, keys, gaussian(len(keys)))[0]
+    batch = gaussian(len(keys))
+    return jax.jit(lambda keys: loss.at(jnp.asarray(0), n_steps, model)(model, keys, batch)[0])(keys)
 
 
-@pytest.mark.parametrize("distance", [L1(), L2(), PseudoHuber()])
+def inputs(loss, keys, batch):
+    """What the network is given: the noised images and their labels."""
+
+    @jax.jit
+    def run(keys):
+        seen = []
+        loss(lambda x, label, dropout_keys: seen.extend([x, label]) or x, keys, batch)
+        return seen
+
+    return [np.asarray(array) for array in run(keys)]
+
+
+@pytest.mark.parametrize("distance", [AbsoluteDifference(), SquaredDifference(), PseudoHuber()])
 def test_distillation_of_the_exact_consistency_function_costs_nothing(many, distance):
     loss = consistency_distillation(exact_denoiser, distance=distance, move=AlongOde(exact_denoiser, ExactOde()))
     zero = value(loss, exact_consistency, many)
@@ -94,7 +115,10 @@ def test_what_a_teachers_step_costs_falls_with_the_solvers_order(many, solver, o
     coarse, fine = (
         value(
             consistency_distillation(
-                exact_denoiser, distance=L1(), move=AlongOde(exact_denoiser, solver), curriculum=Levels(n)
+                exact_denoiser,
+                distance=AbsoluteDifference(),
+                move=AlongOde(exact_denoiser, solver),
+                curriculum=ConstantLevels(n),
             ),
             exact_consistency,
             many,
@@ -119,19 +143,21 @@ def test_no_gradient_flows_into_the_target(name):
         model, target = ((lambda x, label, dropout_keys, w=w: w * x) for w in (w, held))
         return loss.at(jnp.asarray(0), 10, target)(model, keys, gaussian(4))[0]
 
-    to_model, to_target = jax.grad(of, argnums=(0, 1))(0.3, 0.3)
+    to_model, to_target = jax.jit(jax.grad(of, argnums=(0, 1)))(0.3, 0.3)
     assert isinstance(loss, StagedLoss) and to_target == 0 and np.isfinite(to_model) and to_model != 0
 
 
 def test_both_calls_of_a_pair_have_the_same_dropout(many):
-    seen = []
+    batch = gaussian()
 
-    def model(x, label, dropout_keys):
-        seen.append(jax.random.key_data(dropout_keys))
-        return x
+    @jax.jit
+    def used(keys):
+        seen = []
+        model = lambda x, label, dropout_keys: seen.append(jax.random.key_data(dropout_keys)) or x  # noqa: E731
+        easy_consistency_tuning().at(jnp.asarray(0), 1, model)(model, keys, batch)
+        return seen
 
-    value(easy_consistency_tuning(), model, many)
-    np.testing.assert_array_equal(*seen)
+    np.testing.assert_array_equal(*used(many))
 
 
 def test_a_class_conditional_network_and_its_teacher_are_told_the_class(many):
@@ -146,45 +172,42 @@ def test_a_class_conditional_network_and_its_teacher_are_told_the_class(many):
         told.append(class_labels)
         return x
 
-    loss = consistency_distillation(teacher, distance=L2(), n_classes=3)
-    loss.at(jnp.asarray(0), 1, model)(model, many, batch)
-    assert len(told) == 4  # the model, two calls of Heun's teacher, the target
-    for labels in told:
+    loss = consistency_distillation(teacher, distance=SquaredDifference(), n_classes=3)
+
+    @jax.jit
+    def run(keys):
+        loss.at(jnp.asarray(0), 1, model)(model, keys, batch)
+        return told
+
+    assert len(run(many)) == 4  # the model, two calls of Heun's teacher, the target
+    for labels in run(many):
         np.testing.assert_array_equal(labels.argmax(1), batch["label"])
 
 
-def test_fine_tuning_adds_twice_the_certification_noise_and_says_so(many):
-    seen = {}
+def test_fine_tuning_adds_twice_the_certification_noise_and_says_so():
     keys = jax.random.split(jax.random.key(3), 512)
-
-    def model(x, label, dropout_keys):
-        seen.update(x=x, sigma=np.exp(np.asarray(label) / 0.25))
-        return x
-
     loss = ConsistencyFineTuning(COEFFICIENTS, sigmas=(0.25, 1.0))
-    loss(model, keys, {"image": jnp.full((512, 4, 4, 1), 0.5)})
-    np.testing.assert_allclose(np.unique(seen["sigma"].round(5)), [0.5, 2.0], rtol=1e-4)
+    x, label = inputs(loss, keys, {"image": jnp.full((512, 4, 4, 1), 0.5)})
+    told = np.exp(label / 0.25)
+    np.testing.assert_allclose(np.unique(told.round(5)), [0.5, 2.0], rtol=1e-4)
     for sigma in (0.5, 2.0):
-        rows = np.isclose(seen["sigma"], sigma, rtol=1e-3)
-        state = np.asarray(seen["x"])[rows] * np.sqrt(sigma**2 + 0.25)
+        rows = np.isclose(told, sigma, rtol=1e-3)
+        state = x[rows] * np.sqrt(sigma**2 + 0.25)
         np.testing.assert_allclose(state.std(), sigma, rtol=0.05)
         assert 0.4 < rows.mean() < 0.6
 
 
 def test_the_released_snap_changes_the_label_and_not_the_noise(many):
     exact, snapped = (ConsistencyFineTuning(each, sigmas=(0.25,)) for each in (COEFFICIENTS, Snapped(COEFFICIENTS)))
-    labels = []
-    for loss in (exact, snapped):
-        loss(lambda x, label, dropout_keys: labels.append(label[0]) or x, many, gaussian())
+    labels = [inputs(loss, many, gaussian())[1][0] for loss in (exact, snapped)]
     np.testing.assert_allclose(np.exp(np.array(labels) / 0.25), [0.5, 0.5853], rtol=1e-4)
 
 
 def test_fine_tuning_of_the_identity_costs_the_noise_it_adds():
     keys = jax.random.split(jax.random.key(4), 256)
     skip = 0.25 / (0.498**2 + 0.25)
-    loss, _ = ConsistencyFineTuning(COEFFICIENTS, L2(), (0.25,))(
-        lambda x, label, dropout_keys: jnp.zeros_like(x), keys, gaussian(256)
-    )
+    tuning, batch = ConsistencyFineTuning(COEFFICIENTS, SquaredDifference(), (0.25,)), gaussian(256)
+    loss, _ = jax.jit(lambda keys: tuning(lambda x, label, dropout_keys: jnp.zeros_like(x), keys, batch))(keys)
     np.testing.assert_allclose(loss, (1 - skip) ** 2 * STD**2 + (skip * 0.5) ** 2, rtol=0.03)
 
 
@@ -200,7 +223,7 @@ def test_the_target_is_the_average_that_its_decay_says():
     tx, keys = optax.sgd(0.1), jax.random.split(jax.random.key(0), 8)
     loss = ConsistencyLoss(COEFFICIENTS, target=Average(0.75))
     graphdef, state = make_state(Denoiser(), tx, keeps_target=has_target(loss))
-    after, _ = make_train_step(loss, graphdef, tx, 0.9)(state, keys, gaussian(8))
+    after, _ = jax.jit(make_train_step(loss, graphdef, tx, 0.9))(state, keys, gaussian(8))
     moved = 0.75 * 0.3 + 0.25 * after.params["w"][...]
     assert after.params["w"][...] != 0.3
     np.testing.assert_allclose(after.target["w"][...], moved, rtol=1e-6)
@@ -212,7 +235,7 @@ def test_the_widened_average_is_the_published_number():
     np.testing.assert_allclose(decay(jnp.asarray(100), 100), np.exp(2 * np.log(0.9) / 150), rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["CT", "ECT"])
+@pytest.mark.parametrize("name", ["CT", pytest.param("ECT", marks=pytest.mark.slow)])
 def test_sharded_and_accumulated_steps_are_the_step_of_one_device(name, denoiser, tx, batch):
     loss, root, mesh = PUBLISHED[name], jax.random.key(7), make_mesh()
 

@@ -6,7 +6,7 @@ import pytest
 from ssni_jax.data import Digits, training_batches
 from ssni_jax.training import (
     Checkpoints,
-    CrossEntropy,
+    ClassificationLoss,
     Save,
     Shift,
     compile_step,
@@ -21,7 +21,7 @@ from ssni_jax.training import (
 def begin(classifier, tx):
     """Starts the same run again, with the step compiled once."""
     graphdef, state = make_state(classifier(norm=False), tx)
-    loss = CrossEntropy(noise=0.1, augment=(Shift(1),))
+    loss = ClassificationLoss(noise=0.1, augment=(Shift(1),))
     step = compile_step(make_train_step(loss, graphdef, tx, 0.9), jax.random.key(0))
     return lambda: (jax.tree.map(jnp.array, state), step, training_batches(Digits(), 500, seed=5))
 
@@ -89,5 +89,5 @@ def test_nothing_waits_for_the_device_between_two_reads(begin, tmp_path):
         return state, metrics
 
     with Checkpoints(tmp_path) as checkpoints:
-        hooks = usual_hooks(checkpoints, batches, n_steps=4, batch_size=500, every=4, save_every=4)
+        hooks = usual_hooks(checkpoints, batches, n_steps=4, every=4, save_every=4)
         train(state, watched, batches, n_steps=4, hooks=hooks)

@@ -6,7 +6,7 @@ import pytest
 from ssni_jax.core.protocols import Loss
 from ssni_jax.networks import EdmCoefficients, VpCoefficients
 from ssni_jax.schedules import VP
-from ssni_jax.training import CrossEntropy, DenoisingLoss
+from ssni_jax.training import ClassificationLoss, DenoisingLoss
 
 N = 512
 
@@ -22,6 +22,10 @@ def many():
     return jax.random.split(jax.random.key(0), N)
 
 
+def value(loss, model, keys, batch):
+    return jax.jit(lambda keys: loss(model, keys, batch)[0])(keys)
+
+
 def nothing(x, noise_label, **conditions):
     return jnp.zeros_like(x)
 
@@ -29,8 +33,8 @@ def nothing(x, noise_label, **conditions):
 def test_the_exact_denoiser_of_gaussian_data_has_loss_one_at_every_level(many):
     # With c_skip = std^2 / (std^2 + sigma^2) a silent network is the exact denoiser, and the weight undoes its error.
     for p_mean in (-4.0, -1.2, 2.0):
-        loss, _ = DenoisingLoss(EdmCoefficients(0.3), p_mean=p_mean)(nothing, many, gaussian(0.3))
-        np.testing.assert_allclose(loss, 1.0, rtol=0.03)
+        loss = DenoisingLoss(EdmCoefficients(0.3), p_mean=p_mean)
+        np.testing.assert_allclose(value(loss, nothing, many, gaussian(0.3)), 1.0, rtol=0.03)
 
 
 def test_the_loss_of_a_wrong_denoiser_is_its_expectation(many):
@@ -38,8 +42,8 @@ def test_the_loss_of_a_wrong_denoiser_is_its_expectation(many):
     skip = assumed**2 / (assumed**2 + sigma**2)
     error = (1 - skip) ** 2 * std**2 + skip**2 * sigma**2
     weight = (assumed**2 + sigma**2) / (assumed * sigma) ** 2
-    loss, _ = DenoisingLoss(EdmCoefficients(assumed), p_mean=np.log(sigma), p_std=0.0)(nothing, many, gaussian(std))
-    np.testing.assert_allclose(loss, weight * error, rtol=0.03)
+    loss = DenoisingLoss(EdmCoefficients(assumed), p_mean=np.log(sigma), p_std=0.0)
+    np.testing.assert_allclose(value(loss, nothing, many, gaussian(std)), weight * error, rtol=0.03)
 
 
 def test_variance_preserving_coefficients_give_the_noise_prediction_loss(many):
@@ -49,7 +53,8 @@ def test_variance_preserving_coefficients_give_the_noise_prediction_loss(many):
         return sigma * z * np.sqrt(1 + sigma**2) / (std**2 + sigma**2)
 
     loss = DenoisingLoss(VpCoefficients(VP()), p_mean=np.log(sigma), p_std=0.0)
-    np.testing.assert_allclose(loss(exact_noise, many, gaussian(std))[0], std**2 / (std**2 + sigma**2), rtol=0.03)
+    expected = std**2 / (std**2 + sigma**2)
+    np.testing.assert_allclose(value(loss, exact_noise, many, gaussian(std)), expected, rtol=0.03)
 
 
 def test_levels_are_lognormal_and_clipped(many):
@@ -67,17 +72,18 @@ def test_loss_and_gradient_are_finite_at_the_ends_of_the_range(many, p_mean):
         loss = DenoisingLoss(EdmCoefficients(), p_mean=p_mean)
         return loss(lambda x, label, **conditions: w * x, many, gaussian(0.5))[0]
 
-    value, slope = jax.value_and_grad(of)(0.1)
-    assert np.isfinite(value) and np.isfinite(slope) and slope != 0
+    loss, slope = jax.jit(jax.value_and_grad(of))(0.1)
+    assert np.isfinite(loss) and np.isfinite(slope) and slope != 0
 
 
 def test_noise_of_a_row_does_not_depend_on_its_batch(many):
-    seen = []
-    batch = gaussian(0.5)
-    for n in (N, 7):
-        part = {name: value[:n] for name, value in batch.items()}
-        DenoisingLoss(EdmCoefficients())(lambda x, label, **_: seen.append(x[:7]) or x, many[:n], part)
-    np.testing.assert_allclose(*seen, atol=1e-5)
+    def seen(n):
+        noised = []
+        part = {name: array[:n] for name, array in gaussian(0.5).items()}
+        DenoisingLoss(EdmCoefficients())(lambda x, label, **_: noised.append(x) or x, many[:n], part)
+        return noised[0][:7]
+
+    np.testing.assert_allclose(*(jax.jit(seen, static_argnums=0)(n) for n in (N, 7)), atol=1e-5)
 
 
 def test_dropout_keys_reach_the_network_and_differ_from_the_others(many):
@@ -93,7 +99,7 @@ def test_cross_entropy_and_accuracy_are_those_done_by_hand(many):
     logits = np.random.RandomState(1).randn(4, 3).astype(np.float32)
     y = np.array([0, 1, 2, int(logits[3].argmax())])
     batch = {"image": jnp.zeros((4, 2, 2, 1)), "label": jnp.asarray(y, jnp.int32)}
-    loss, metrics = CrossEntropy()(lambda x, train, dropout_keys: jnp.asarray(logits), many[:4], batch)
+    loss, metrics = ClassificationLoss()(lambda x, train, dropout_keys: jnp.asarray(logits), many[:4], batch)
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     np.testing.assert_allclose(loss, -log_p[np.arange(4), y].mean(), rtol=1e-5)
     np.testing.assert_allclose(metrics["accuracy"], (logits.argmax(1) == y).mean())
@@ -101,16 +107,16 @@ def test_cross_entropy_and_accuracy_are_those_done_by_hand(many):
 
 def test_smoothed_labels_of_equal_logits_cost_log_k(many):
     batch = {"image": jnp.zeros((2, 2, 2, 1)), "label": jnp.array([0, 1], jnp.int32)}
-    loss, _ = CrossEntropy(label_smoothing=0.3)(lambda x, **_: jnp.zeros((2, 5)), many[:2], batch)
+    loss, _ = ClassificationLoss(label_smoothing=0.3)(lambda x, **_: jnp.zeros((2, 5)), many[:2], batch)
     np.testing.assert_allclose(loss, np.log(5), rtol=1e-5)
 
 
 def test_classifier_noise_has_its_standard_deviation_in_the_unit_range(many):
     seen = {}
     batch = {"image": jnp.full((N, 8, 8, 1), 0.5), "label": jnp.zeros(N, jnp.int32)}
-    CrossEntropy(noise=0.25)(lambda x, **_: seen.update(x=x) or jnp.zeros((N, 2)), many, batch)
+    ClassificationLoss(noise=0.25)(lambda x, **_: seen.update(x=x) or jnp.zeros((N, 2)), many, batch)
     np.testing.assert_allclose(seen["x"].std(), 0.25, rtol=0.02)
 
 
 def test_both_losses_obey_the_protocol():
-    assert isinstance(CrossEntropy(), Loss) and isinstance(DenoisingLoss(EdmCoefficients()), Loss)
+    assert isinstance(ClassificationLoss(), Loss) and isinstance(DenoisingLoss(EdmCoefficients()), Loss)

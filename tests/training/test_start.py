@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from ssni_jax.dist import make_mesh, sharded_over_data, whole
-from ssni_jax.networks import Classifier, flat
+from ssni_jax.networks import PreprocessedClassifier, flat
 from ssni_jax.networks.network import make_network
 from ssni_jax.training import begun_with, init_state
 
@@ -16,7 +16,7 @@ from ssni_jax.training import begun_with, init_state
 def stored(classifier):
     """A classifier whose every array, batch statistics included, is not what a fresh one has."""
     network = make_network(classifier())
-    return Classifier(jax.tree.map(lambda leaf: leaf + 0.5, network))
+    return PreprocessedClassifier(jax.tree.map(lambda leaf: leaf + 0.5, network))
 
 
 @pytest.mark.parametrize("keeps_target", [False, True])

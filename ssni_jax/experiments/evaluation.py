@@ -1,0 +1,62 @@
+"""What a config file of `ssni evaluate` builds."""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+from ssni_jax.attacks import Attack, Objective, Pgd
+from ssni_jax.core.protocols import Predict
+from ssni_jax.data import Source
+from ssni_jax.experiments.selection import check_labelled, check_n_images, check_positive, chosen_ids
+
+Precision = Literal["default", "high", "highest"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """One predictor under one attack on one set of images: what `ssni evaluate` reads."""
+
+    GROWS: ClassVar = ("n_images", "n_draws")
+
+    name: str
+    """How tables and pictures call the predictor."""
+    defense: Predict
+    """The predictor: a Defense, a Vote, `predictor(classifier)`, or any pytree with the methods of Predict."""
+    images: Source
+    attack: Attack | None = Pgd()
+    """The attack; None evaluates clean accuracy alone."""
+    objective: Objective = Objective()
+    """What the attack raises: the loss, the number of draws per gradient, and how to differentiate."""
+    adversarial: Source | None = None
+    """Images to judge instead of attacking, row i of image i of `images`: what `ssni judge` fills in."""
+    n_images: int | None = None
+    """Evaluate only the first n images of a random order; None for all."""
+    order_seed: int | None = 0
+    """Seed of that order; None keeps the order of the source."""
+    n_draws: int = 1
+    """Fresh draws under which each adversarial image is judged; a Vote of K makes K draws per prediction."""
+    batch_size: int = 64
+    """Images at a time, over all devices."""
+    n_slots: int = 32
+    """Rows of one network call of the ragged solver, on each device."""
+    n_pictures: int = 6
+    """Images whose stages are kept for the report."""
+    seed: int = 0
+    matmul_precision: Precision = "default"
+    """Precision of matrix products: on GPUs "default" may be TF32, on TPUs bfloat16; "highest" is float32."""
+
+    def __post_init__(self):
+        check_positive(self, "batch_size", "n_slots", "n_draws")
+        check_labelled(self.images)
+        check_n_images(self.n_images, self.images)
+
+    @property
+    def SPEED(self) -> tuple[str, ...]:
+        """Fields that change no result; the batch size is one unless a noise level looks at its batch."""
+        levels = [round.level for purify in getattr(self.defense, "purifiers", ()) for round in purify.rounds]
+        sees_batch = any(getattr(level, "sees_batch", False) for level in levels)
+        return ("name", "n_slots", "n_pictures", *(() if sees_batch else ("batch_size",)))
+
+    @property
+    def ids(self) -> list[int]:
+        """The images to evaluate, by their place in the source."""
+        return chosen_ids(len(self.images), self.n_images, self.order_seed)

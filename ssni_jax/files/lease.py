@@ -1,0 +1,128 @@
+"""Leases: which process works on a unit of a shared workdir, or on the whole of it; a lease ends with its holder."""
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ssni_jax.files.atomic import create_bytes
+
+BEAT_S = 15.0
+STALE_S = 120.0  # without a beat, a lease of another machine is free again
+
+
+class Lease:
+    """An exclusive claim by a file that is created atomically and touched every few seconds while it is held.
+
+    A lease whose holder no longer lives is taken over: at once on the same machine, elsewhere after two minutes.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._owner: dict[str, Any] | None = None
+        self._released = threading.Event()
+
+    def acquire(self) -> bool:
+        """Whether the lease is held from now on."""
+        owner = _this_process()
+        content = json.dumps(owner).encode()
+        if not create_bytes(self.path, content) and not (self._is_removed() and create_bytes(self.path, content)):
+            return False
+        self._owner, self._released = owner, threading.Event()
+        threading.Thread(target=self._beat, args=(self._released,), daemon=True).start()
+        return True
+
+    def release(self) -> None:
+        """Gives the lease back, unless another process has taken it over."""
+        self._released.set()
+        if self._is_ours():
+            with suppress(OSError):
+                self.path.unlink()
+        self._owner = None
+
+    def holder(self) -> str:
+        """Who holds the lease, in words."""
+        owner = _read(self.path)
+        return f"process {owner['pid']} on {owner['host']}" if owner else "another process"
+
+    def __enter__(self) -> "Lease":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _is_ours(self) -> bool:
+        return self._owner is not None and _read(self.path) == self._owner
+
+    def _is_removed(self) -> bool:
+        """Removes the lease of a dead holder; False while the holder lives."""
+        owner = _read(self.path)
+        if not self._is_free(owner):
+            return False
+        taken = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.stale")
+        with suppress(FileNotFoundError):
+            os.rename(self.path, taken)  # of several processes that found it free, one gets it
+            if _read(taken) != owner:  # another process has taken the lease over since: it is put back
+                with suppress(OSError):
+                    os.link(taken, self.path)
+            taken.unlink()
+        return True
+
+    def _is_free(self, owner: dict[str, Any] | None) -> bool:
+        try:
+            age = time.time() - self.path.stat().st_mtime
+        except FileNotFoundError:
+            return True
+        if owner is not None and owner["host"] == socket.gethostname():
+            return not _lives(owner["pid"], owner["started"])
+        return age > STALE_S
+
+    def _beat(self, released: threading.Event) -> None:
+        while not released.wait(BEAT_S):
+            with suppress(OSError):
+                if self._is_ours():
+                    os.utime(self.path)
+
+
+def lock(path: Path, purpose: str) -> Lease:
+    """The lease of a whole workdir; OSError names who holds it."""
+    lease = Lease(path)
+    if not lease.acquire():
+        raise OSError(
+            f"{path.parent} is in use by {lease.holder()} for {purpose}: wait for it, or pass another --workdir."
+        )
+    return lease
+
+
+def _this_process() -> dict[str, Any]:
+    """The owner that a lease names: host, process and a token that no other lease has."""
+    pid = os.getpid()
+    return {"host": socket.gethostname(), "pid": pid, "started": _started(pid), "token": uuid.uuid4().hex}
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    with suppress(OSError, ValueError):
+        return json.loads(path.read_bytes())
+    return None
+
+
+def _lives(pid: int, started: str) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return _started(pid) == started
+
+
+def _started(pid: int) -> str:
+    """When a process of this machine began, which tells it from a later one with the same number; Linux only."""
+    with suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    return ""

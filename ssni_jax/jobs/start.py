@@ -1,0 +1,27 @@
+"""Opening a workdir: every process agrees on what is to be run, and that it is what the workdir holds."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from ssni_jax.dist import agree, check_shared, same_everywhere
+from ssni_jax.jobs.run import attempt
+from ssni_jax.journal.identity import identity_of
+from ssni_jax.journal.workdir import open_workdir
+
+
+def opened(workdir: Path, experiment: Any, networks: Mapping[str, Any], sources: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity of an experiment, after checking its data, that all processes see the workdir, and what is in it.
+
+    Whatever one process refuses ends all of them.
+    """
+    identity, error = attempt(lambda: identity_of(experiment, networks, sources))
+    agree(error)
+    assert identity is not None
+    same_everywhere("the experiment, its networks or its data", identity["hash"])
+    check_shared(workdir)
+    _, error = attempt(lambda: open_workdir(workdir, identity)) if jax.process_index() == 0 else (None, None)
+    agree(error)
+    return identity
