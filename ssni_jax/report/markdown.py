@@ -1,4 +1,4 @@
-"""The tables of certified methods as Markdown, in the papers' layout: a row a method, a column a radius."""
+"""The tables of certified methods as Markdown, in the papers' layout: one row per method and one column per radius."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,23 +9,23 @@ from ssni_jax.journal.formats import DASH, L2, SIGMA, number, percent
 Method = Mapping[str, Any]
 Row = Mapping[str, Any]
 COST = (
-    ("seconds a draw", "seconds"), ("network calls", "calls"), ("transport", "transport"), ("{distance}", "distance"),
+    ("seconds per draw", "seconds"), ("network calls", "calls"), ("transport", "transport"), ("{distance}", "distance"),
     ("PSNR (dB)", "psnr"), ("SSIM", "ssim"),
 )  # fmt: skip
 
 
 def markdown(title: str, methods: Sequence[Method], distance: str = "distance") -> str:
-    """All tables, of methods summarised at the same radii: best sigma a radius, each sigma, cost and quality."""
+    """All tables, of methods summarised at the same radii: best sigma per radius, each sigma, cost and quality."""
     radii = methods[0]["radii"]
     sigmas = sorted({row["sigma"] for method in methods for row in method["sigmas"]})
     best = [[_name(method["method"]), *_envelope(method), _images(method)] for method in methods if method["sigmas"]]
     parts = [
         f"# {title}: certified accuracy",
-        f"Share of all images, in %, that are certified right at an {L2} radius, with its exact 95 % interval.",
-        f"## Best {SIGMA} at every radius",
+        f"Share of all images, in %, whose certified class is right at an {L2} radius, with the exact 95 % interval.",
+        f"## Best {SIGMA} per radius",
         table(["method", *(f"{radius:g}" for radius in radii), "images"], best),
-        f"The {SIGMA} of each entry stands behind it. It was chosen afterwards, from the same images, as papers do:"
-        " these numbers are optimistic, and the intervals do not know of the choice.",
+        f"The {SIGMA} of each entry is written after it. It was chosen afterwards on the same images, as in the papers:"
+        " these numbers are optimistic, and the intervals do not account for the choice.",
     ]
     for sigma in sigmas:
         parts += [f"## {SIGMA} = {sigma:g}", _at_sigma(methods, radii, sigma)]
@@ -46,10 +46,12 @@ def _at_sigma(methods: Sequence[Method], radii: Sequence[float], sigma: float) -
 
 def _cost(methods: Sequence[Method], distance: str) -> str:
     head = ["method", SIGMA, "draws", *(name.format(distance=distance) for name, _ in COST)]
-    measured = lambda row: [number(row[key]) for _, key in COST]  # noqa: E731
-    draws = lambda row: [f"{row['sigma']:g}", f"{row['n_draws']:.0f}"]  # noqa: E731
-    rows = [(method["method"], row) for method in methods for row in method["sigmas"]]
-    return table(head, [[_name(name), *draws(row), *measured(row)] for name, row in rows])
+    return table(head, [_cost_of(method, row) for method in methods for row in method["sigmas"]])
+
+
+def _cost_of(method: Method, row: Row) -> list[str]:
+    measured = [number(row[key]) for _, key in COST]
+    return [_name(method["method"]), f"{row['sigma']:g}", f"{row['n_draws']:.0f}", *measured]
 
 
 def _envelope(method: Method) -> list[str]:

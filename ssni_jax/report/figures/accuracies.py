@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ssni_jax.journal.formats import percent
-from ssni_jax.journal.records import Record
+from ssni_jax.journal.records import EvaluationRecord
 from ssni_jax.journal.rows import known, mean_t
-from ssni_jax.report.figures.style import ADVERSARIAL, CLEAN, INK, STYLE, as_svg, new_panel
+from ssni_jax.report.figures.style import ADVERSARIAL, CLEAN, INK, STYLE, add_legend, as_svg, new_panel
 
 KINDS = (("clean", CLEAN, "-", "o"), ("adversarial", ADVERSARIAL, "--", "^"))
 T_LABEL = "noise level t (share of schedule)"
@@ -23,13 +23,16 @@ def accuracy_bars(rows: Sequence[Mapping[str, Any]]) -> str:
     with matplotlib.rc_context(STYLE):
         figure, axes = new_panel(4.0, 0.75 + 0.52 * len(rows))
         for offset, name, colour in ((-0.19, "clean", CLEAN), (0.19, "robust", ADVERSARIAL)):
-            _bars(axes, np.arange(len(rows)) + offset, rows, name, colour)
+            shown = [(number, row) for number, row in enumerate(rows) if row[name] is not None]
+            if shown:
+                places = [number + (0 if row["robust"] is None else offset) for number, row in shown]
+                _bars(axes, np.array(places), [row for _, row in shown], name, colour)
         axes.set(yticks=range(len(rows)), yticklabels=[row["defense"] for row in rows], xlim=(0, 100))
         axes.set_xlabel("accuracy (% of images), with 95 % intervals")
-        axes.invert_yaxis()
+        axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderaxespad=0.2)
-        return as_svg(figure, "Bars: clean and robust accuracy of each defence")
+        add_legend(axes, ncols=2)
+        return as_svg(figure, "Bars: accuracy of each defence")
 
 
 def _bars(axes: Axes, places: np.ndarray, rows: Sequence[Mapping[str, Any]], name: str, colour: str) -> None:
@@ -42,34 +45,35 @@ def _bars(axes: Axes, places: np.ndarray, rows: Sequence[Mapping[str, Any]], nam
         axes.text(1.02, place, percent(row[name]), transform=axes.get_yaxis_transform(), va="center")
 
 
-def score_norms(records: Sequence[Record]) -> str:
+def score_norms(records: Sequence[EvaluationRecord]) -> str:
     """Histogram of the score norm of clean and of adversarial images."""
     clean = known(record["clean_norm"] for record in records)
-    adversarial = known(record["adversarial_norm"] for record in records)
-    return _histogram(clean, adversarial, NORM_LABEL, "Histogram: score norm, clean and adversarial")
+    adversarial = known(record.get("adversarial_norm") for record in records)
+    return _histogram(clean, adversarial, NORM_LABEL, "Histogram: score norm")
 
 
-def noise_levels(records: Sequence[Record]) -> str:
+def noise_levels(records: Sequence[EvaluationRecord]) -> str:
     """Histogram of the noise level t(x) given to clean and to adversarial images, averaged over rounds."""
     clean = known(mean_t(record["clean_t"]) for record in records)
-    adversarial = known(mean_t(record["adversarial_t"]) for record in records)
-    return _histogram(clean, adversarial, T_LABEL, "Histogram: noise level, clean and adversarial")
+    adversarial = known(mean_t(record.get("adversarial_t")) for record in records)
+    return _histogram(clean, adversarial, T_LABEL, "Histogram: noise level")
 
 
-def level_curve(records: Sequence[Record], curve: Mapping[str, Any] | None) -> str:
-    """Noise level against score norm, one mark an image, over the curve of the method where it is given."""
+def level_curve(records: Sequence[EvaluationRecord], curves: Sequence[Mapping[str, Any]]) -> str:
+    """Noise level against score norm, one mark per image, over the curves of the method."""
     with matplotlib.rc_context(STYLE):
         figure, axes = new_panel(3.3, 2.5)
-        if curve:
-            axes.plot(curve["norm"], curve["t"], color=INK, linewidth=1, label="t(norm)")
+        for number, curve in enumerate(curves):
+            axes.plot(curve["norm"], curve["t"], color=INK, linewidth=1, label="" if number else "t(norm)")
         for name, colour, _, marker in KINDS:
-            points = [(record[f"{name}_norm"], mean_t(record[f"{name}_t"])) for record in records]
+            points = [(record.get(f"{name}_norm"), mean_t(record.get(f"{name}_t"))) for record in records]
             pairs = np.array([point for point in points if len(known(point)) == 2], dtype=float).reshape(-1, 2)
             look: Any = {"s": 12, "marker": marker, "linewidth": 0.7, "rasterized": len(pairs) > 1000}
-            axes.scatter(*pairs.T, facecolor=colour + "40", edgecolor=colour, label=name, **look)
+            look |= {"label": name} if len(pairs) else {}
+            axes.scatter(*pairs.T, facecolor=colour + "40", edgecolor=colour, **look)
         axes.set(xlabel=NORM_LABEL, ylabel=T_LABEL, xlim=_reach(records))
         axes.set_ylim(bottom=0)
-        axes.legend(loc="upper left", bbox_to_anchor=(-0.02, 1.16), ncols=3, borderaxespad=0, columnspacing=1.1)
+        add_legend(axes, ncols=3, columnspacing=1.1)
         return as_svg(figure, "Scatter: noise level against score norm")
 
 
@@ -78,6 +82,8 @@ def _histogram(clean: list[float], adversarial: list[float], label: str, title: 
         figure, axes = new_panel(3.3, 2.5)
         edges = _edges(np.array([*clean, *adversarial]))
         for (name, colour, line, _), values in zip(KINDS, (clean, adversarial), strict=True):
+            if not values:
+                continue
             counts = np.histogram(values, edges)[0].astype(float)
             counts[counts == 0] = np.nan  # an empty bin draws no line along the axis
             axes.stairs(counts, edges, fill=True, facecolor=colour + "38", edgecolor="none")
@@ -86,13 +92,13 @@ def _histogram(clean: list[float], adversarial: list[float], label: str, title: 
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
         axes.grid(axis="y")
-        axes.legend(loc="upper left", bbox_to_anchor=(-0.02, 1.16), ncols=2, borderaxespad=0)
+        add_legend(axes, ncols=2)
         return as_svg(figure, title)
 
 
-def _reach(records: Sequence[Record]) -> tuple[float, float] | None:
+def _reach(records: Sequence[EvaluationRecord]) -> tuple[float, float] | None:
     """The norms that occurred and a little around them: a given curve may go on for long."""
-    norms = known(record[key] for record in records for key in ("clean_norm", "adversarial_norm"))
+    norms = known(record.get(key) for record in records for key in ("clean_norm", "adversarial_norm"))
     margin = 0.06 * (max(norms) - min(norms)) if norms else 0.0
     return (min(norms) - margin, max(norms) + margin) if margin else None
 

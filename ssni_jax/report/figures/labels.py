@@ -1,4 +1,4 @@
-"""Names beside marks, where they cover neither each other nor a mark nor a line."""
+"""Placing names beside marks so that they cover neither each other nor a mark nor a line."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -32,15 +32,15 @@ class Surroundings(NamedTuple):
 
 
 def freeze(figure: Figure) -> None:
-    """Lays the figure out once and for all: names are placed in what then no longer moves."""
+    """Fixes the layout of a figure, so that the places of names stay valid."""
     FigureCanvasAgg(figure).draw()
     figure.set_layout_engine("none")
 
 
 def label(axes: Axes, places: Sequence[tuple[float, float]], names: Sequence[str], lines: Sequence[Line]) -> None:
-    """Writes each name near its place (in data coordinates), clear of `lines` (two ends each) if it can be.
+    """Writes each name near its place (in data coordinates), clear of `lines` (two ends each) where possible.
 
-    The figure has to be frozen. Every name takes the best free place, three times, so that early ones can make way.
+    The figure has to be frozen. Every name takes the best free place, three times over, so that early names can move.
     """
     around = _surroundings(axes, places, lines)
     sizes = [_size(axes, name) for name in names]
@@ -101,6 +101,10 @@ def _in_points(axes: Axes, places: Points) -> Points:
     return axes.transData.transform(places) * _scale(axes)
 
 
+def _in_data(axes: Axes, points: np.ndarray) -> np.ndarray:
+    return axes.transData.inverted().transform(points / _scale(axes))
+
+
 def _scale(axes: Axes) -> float:
     return 72 / axes.figure.dpi
 
@@ -114,9 +118,8 @@ def _size(axes: Axes, name: str) -> Point:
 
 def _write(axes: Axes, point: Point, name: str, box: Box) -> None:
     """The name in its box, with a thin line to its mark where it stands away from it."""
-    to_data = lambda at: axes.transData.inverted().transform(at / _scale(axes))  # noqa: E731
-    x, y = to_data(point)
+    x, y = _in_data(axes, point)
     axes.annotate(name, (x, y), tuple(box[:2] - point), textcoords="offset points", ha="left", va="bottom", zorder=5)
     end = _nearest(box, point)
     if np.linalg.norm(end - point) > DISTANCES[0] + 1:
-        axes.plot(*to_data(np.array([point, end])).T, color="#7d7d7d", linewidth=0.6, zorder=1)
+        axes.plot(*_in_data(axes, np.array([point, end])).T, color="#7d7d7d", linewidth=0.6, zorder=1)

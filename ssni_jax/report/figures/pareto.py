@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from ssni_jax.journal.formats import L2, SIGMA, duration
-from ssni_jax.journal.front import (
+from ssni_jax.report.figures.labels import freeze, label
+from ssni_jax.report.figures.style import INK, PAPER, STYLE, as_svg, look, new_panel, write_png
+from ssni_jax.report.front import (
     Mark,
     Method,
     accuracy_for_quality,
@@ -21,14 +23,12 @@ from ssni_jax.journal.front import (
     front,
     radius_for_time,
 )
-from ssni_jax.report.figures.labels import freeze, label
-from ssni_jax.report.figures.style import INK, PAPER, STYLE, as_svg, look, new_panel, write_png
 
-TIME = "time of one image: purified and classified once (log scale)"
+TIME = "time per image, purified and classified once (log scale)"
 
 
 class Panel(NamedTuple):
-    """One plane: what its axes say, its marks, whether its value is a share, and whether its cost is a time."""
+    """One panel: the labels of its axes, its marks, whether its value is a share, and whether its cost is a time."""
 
     cost: str
     value: str
@@ -40,19 +40,17 @@ class Panel(NamedTuple):
 def panels(methods: Sequence[Method], radius: float, distance: str = "distance") -> list[Panel]:
     """Accuracy and ACR against time; accuracy against transport and the named distance, where they were measured."""
     value, sigma = f"certified accuracy at {L2} radius {radius:g} (%)", common_sigma(methods, radius)
-    found = [
+    shown = [
         Panel(TIME, f"{value}, best {SIGMA}", accuracy_for_time(methods, radius), is_time=True),
         Panel(TIME, f"average certified radius, best {SIGMA}", radius_for_time(methods), is_share=False, is_time=True),
     ]
+    measures = {"transport": f"transport: mean {L2} from the clean image", "distance": distance}
     if sigma is not None:
-        at, names = (
-            f"{SIGMA} = {sigma:g}",
-            {"transport": f"transport: mean {L2} from the clean image", "distance": distance},
-        )
-        for measure, name in names.items():
+        suffix = f", {SIGMA} = {sigma:g}"
+        for measure, name in measures.items():
             marks = accuracy_for_quality(methods, measure, sigma, radius)
-            found.append(Panel(f"{name}, {at}", f"{value}, {at}", marks))
-    return [panel for panel in found if panel.marks]
+            shown.append(Panel(name + suffix, value + suffix, marks))
+    return [panel for panel in shown if panel.marks]
 
 
 def pareto_svg(panel: Panel, methods: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The figures of certifications: accuracy over radius, the radii themselves, and effectiveness against cost."""
+"""The figures of certifications: accuracy over radius, and the radii themselves."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ N_RADII = 301  # at which curves are drawn
 def accuracy_over_radius(records: Records, largest: float) -> str:
     """Certified accuracy of one method for each sigma, over the band of their upper envelope."""
     radii = np.linspace(0, largest, N_RADII)
-    curves = {sigma: certified_accuracy(each, radii) for sigma, each in by_sigma(records).items()}
+    curves = {sigma: certified_accuracy(level, radii) for sigma, level in by_sigma(records).items()}
     with matplotlib.rc_context(STYLE):
         figure, axes = new_panel(3.3, 2.5)
         _step(
@@ -48,16 +48,16 @@ def envelopes(methods: Mapping[str, Records], largest: float) -> str:
 
 def envelope(records: Records, radii: np.ndarray) -> np.ndarray:
     """The highest certified accuracy that any sigma reaches at each radius."""
-    return np.max([certified_accuracy(each, radii) for each in by_sigma(records).values()], axis=0)
+    return np.max([certified_accuracy(level, radii) for level in by_sigma(records).values()], axis=0)
 
 
 def radius_histogram(records: Records, largest: float) -> str:
-    """How many right images have which certified radius, for each sigma."""
+    """Histogram of the certified radii of right images, for each sigma."""
     with matplotlib.rc_context(STYLE):
         figure, axes = new_panel(3.3, 2.5)
         edges = np.linspace(0, largest * 1.001, 25)
-        for number, (sigma, each) in enumerate(by_sigma(records).items()):
-            radii = certified_radii(each)
+        for number, (sigma, level) in enumerate(by_sigma(records).items()):
+            radii = certified_radii(level)
             counts = np.histogram(radii[np.isfinite(radii)], edges)[0].astype(float)
             counts[counts == 0] = np.nan  # an empty bin draws no line along the axis
             line = _line(number)
@@ -83,7 +83,7 @@ def _line(number: int) -> dict[str, Any]:
 
 
 def _step(axes: Axes, radii: np.ndarray, shares: np.ndarray, **style: Any) -> None:
-    """A share holds up to its radius: it is drawn to the left of it, and ends where it falls to zero."""
+    """A share holds up to and including its radius, so steps are drawn to the left; a curve ends where it is zero."""
     end = len(shares) - np.count_nonzero(shares == 0) + 1
     axes.plot(radii[:end], 100 * shares[:end], drawstyle="steps-pre", solid_capstyle="butt", **style)
 

@@ -1,7 +1,7 @@
-"""Figures as inline SVG that takes its text colour and its hues from the page around it, light or dark.
+"""Figures as inline SVG that takes its text colour and its hues from the surrounding page, light or dark.
 
-The hues are Okabe and Ito's colour-blind-safe palette, and what differs by hue also differs by line or marker. Figures
-are made without pyplot, so no display, backend or global state is involved.
+The hues are Okabe and Ito's colour-blind-safe palette, and series also differ by line or marker. Figures do not use
+pyplot, so no display, backend or global state is involved.
 """
 
 import html
@@ -56,6 +56,12 @@ def new_panel(width: float, height: float) -> tuple[Figure, Axes]:
     """One empty panel, in inches; on a phone it is as wide as the screen."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
+
+
+def add_legend(axes: Axes, **options: Any) -> None:
+    """A legend above the panel, where it covers nothing, if anything drawn has a name."""
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), borderaxespad=0.2, **options)
 
 
 def as_svg(figure: Figure, title: str) -> str:

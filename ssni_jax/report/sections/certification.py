@@ -13,9 +13,9 @@ from ssni_jax.journal.certified_rows import (
     reachable_radii,
     summarise_certified,
 )
-from ssni_jax.journal.front import stated_radius
 from ssni_jax.report.figures import radii as plots
 from ssni_jax.report.figures.pareto import Panel, panels, pareto_svg
+from ssni_jax.report.front import stated_radius
 
 ALPHA = 0.001  # where an experiment does not say
 
@@ -76,7 +76,8 @@ def distance_name(distance: Mapping[str, Any] | None) -> str:
     if not isinstance(distance, Mapping):
         return "distance"
     networks = [text.rstrip("/").rsplit("/", 1)[-1] for text in _texts(distance, ("path", "name"))]
-    return f"{distance.get('kind', 'distance')}{f' ({networks[0]})' if networks else ''}"
+    kind = str(distance.get("kind", "distance")).rsplit(".", 1)[-1]
+    return f"{kind} ({networks[0]})" if networks else kind
 
 
 def _texts(value: Any, keys: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from ssni_jax.report.figures.curves import curve, metric_names
 
 
 def trained_section(trainings: Sequence[Trained]) -> list[dict[str, Any]]:
-    """Content of the section, one entry a training."""
+    """Content of the section, one entry per training."""
     return [_entry(training) for training in trainings]
 
 

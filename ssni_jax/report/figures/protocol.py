@@ -1,0 +1,66 @@
+"""Figures about the protocol: accuracy against resubmissions, and how attacks converged."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from ssni_jax.report.figures.style import STYLE, add_legend, as_svg, look, new_panel
+
+
+def resubmission_curves(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Accuracy against an attacker who may submit an image m times; None where no row has several draws."""
+    if not any(len(row["resubmission"]) > 1 for row in rows):
+        return None
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_panel(3.3, 2.5)
+        for number, row in enumerate(rows):
+            if row["resubmission"]:
+                _resubmission(axes, number, row)
+        _finish(axes, "submissions m of one image", "accuracy (% of images)")
+        return as_svg(figure, "Curves: accuracy against the number of submissions")
+
+
+def attack_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> str | None:
+    """Share of wrong draws at each iteration of an attack, one curve per defence; None without any curve."""
+    means = {name: mean_curve(units) for name, units in curves.items()}
+    if not any(len(mean) > 1 for mean in means.values()):
+        return None
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_panel(3.3, 2.5)
+        for number, (name, mean) in enumerate(means.items()):
+            if len(mean):
+                style = look(number) | {"marker": "", "linewidth": 1.2}
+                axes.plot(np.arange(1, len(mean) + 1), 100 * mean, label=name, **style)
+        _finish(axes, "iteration of the attack", "wrong answers (% of draws)")
+        return as_svg(figure, "Curves: how the attacks converged")
+
+
+def mean_curve(units: Sequence[Mapping[str, Any]]) -> Float[np.ndarray, " n"]:
+    """The mean over images of the longest curves of `units`; shorter ones are of another number of iterations."""
+    longest = max((len(unit["broken"]) for unit in units), default=0)
+    kept = [unit for unit in units if len(unit["broken"]) == longest > 0]
+    if not kept:
+        return np.zeros(0)
+    shares = np.array([unit["broken"] for unit in kept], dtype=float)
+    return np.average(shares, axis=0, weights=[unit["n"] for unit in kept])
+
+
+def _resubmission(axes: Axes, number: int, row: Mapping[str, Any]) -> None:
+    style, curve = look(number), row["resubmission"]
+    m = [point["m"] for point in curve]
+    low, high = 100 * np.array([point["accuracy_ci"] for point in curve]).T
+    axes.fill_between(m, low, high, color=style["color"], alpha=0.12, linewidth=0)
+    axes.plot(m, [100 * point["accuracy"] for point in curve], label=row["defense"], ms=3.5, lw=1.2, **style)
+
+
+def _finish(axes: Axes, x: str, y: str) -> None:
+    """Shares from 0 to 100 %, with a legend."""
+    axes.set(xlabel=x, ylabel=y, ylim=(0, 102))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.grid(axis="y")
+    add_legend(axes)

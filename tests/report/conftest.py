@@ -1,0 +1,3 @@
+from tests.workdirs import workdir
+
+__all__ = ["workdir"]
