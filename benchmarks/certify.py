@@ -38,18 +38,18 @@ def compare(options: argparse.Namespace) -> dict:
     from ssni_jax.data import Digits, take
     from ssni_jax.dist import make_mesh, whole
     from ssni_jax.evals.smoothing import make_programs
-    from ssni_jax.evals.votes import Group, Plan, collect
-    from ssni_jax.purify import Defense
-    from ssni_jax.recipes import denoised, edm_one_step, unpurified
+    from ssni_jax.evals.votes import DrawPlan, Group, collect
+    from ssni_jax.purify import Defense, predictor
+    from ssni_jax.recipes import edm_one_step
     from ssni_jax.zoo import Pretrained, resolve
 
     score, classify = Pretrained("digits-score"), Pretrained("digits-classifier")
-    purify = {"plain": unpurified(score), "one-step-edm": edm_one_step(score)}[options.method]
-    defense = denoised(Defense(purify, classify), 0.5)
+    predicts = {"plain": predictor(classify), "one-step-edm": Defense(edm_one_step(score), classify)}
+    defense = predicts[options.method].at_noise(0.5)
     n_images = -(-options.images // options.devices) * options.devices
     batch = take(Digits("test"), range(n_images))
-    group = Group(jax.random.key(0), batch["id"], batch["image"], np.ones(n_images, bool), 0.5)
-    plan = Plan(options.n_selection, options.n_estimation, 0.001, FixedDraws())
+    group = Group(jax.random.key(0), batch["id"], batch["image"], np.ones(n_images, bool), 0.5, batch["label"])
+    plan = DrawPlan(options.n_selection, options.n_estimation, 0.001, FixedDraws())
     mesh = make_mesh()
     programs, together = make_programs(mesh, options.batch), resolve(defense, whole(mesh))
     alone, one = resolve(defense), make_one(options.one_batch)

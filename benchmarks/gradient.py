@@ -43,7 +43,7 @@ def measure(n_steps: int, n_images: int, repeats: int, before: dict | None) -> d
     denoise = Pretrained("digits-score").load()
     keys = sample_keys(jax.random.key(0), jnp.arange(n_images))
     x = jax.random.normal(jax.random.key(1), (n_images, 8, 8, 1))
-    levels = VP().sigma(Uniform(n_steps)(jnp.full(n_images, 0.1)))
+    levels = Uniform(n_steps)(VP(), jnp.full(n_images, 0.1))
     run = lambda walk: lambda denoise, x: walk(keys, lambda rows: denoise, Ancestral(), x, levels)  # noqa: E731
     total = lambda walk: lambda denoise, x: jnp.sum(jnp.square(run(walk)(denoise, x)))  # noqa: E731
     gradient = lambda function: jax.grad(function, argnums=1)  # noqa: E731

@@ -30,7 +30,7 @@ def main() -> None:
     keys = sample_keys(jax.random.key(0), jnp.asarray(batch["id"]))
     x = jnp.asarray(batch["image"])
     t = purify.times(jax.jit(lambda purify: purify.measure(keys, x))(purify))[0]
-    levels = purify.schedule.sigma(purify.rounds[0].grid(t))
+    levels = purify.rounds[0].grid(purify.schedule, t)
     noised = diffuse(fold(keys, 1), to_diffusion_range(x), levels[0])
     step = purify.rounds[0].step
 

@@ -22,26 +22,25 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import rankdata, spearmanr
 
-from ssni_jax.attacks import HeldEot, Linf, Pgd
+from ssni_jax.attacks import Linf, Objective, Pgd
 from ssni_jax.core.arrays import over, row_norm, to_diffusion_range
-from ssni_jax.core.fingerprint import fingerprint
 from ssni_jax.core.protocols import Denoiser, Deviation
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold, normal_like, sample_keys
 from ssni_jax.data import Digits
-from ssni_jax.evals.robust import ATTACK, CLEAN, FRESH
 from ssni_jax.evals.statistics import interval, paired_difference
+from ssni_jax.jobs.evaluate import ATTACK, CLEAN, FRESH
 from ssni_jax.networks.layers import downsample
 from ssni_jax.presets import BIAS, T_STAR, TAU
-from ssni_jax.purify import Calibration, Defense, Ragged, ScoreNorm, SingleScoreNorm
+from ssni_jax.purify import Calibration, Defense, ScoreNorm, SingleScoreNorm, Surrogate
 from ssni_jax.purify.deviation import score
-from ssni_jax.purify.surrogate import surrogate
 from ssni_jax.recipes import diffpure_ddpm, ssni_n
 from ssni_jax.schedules import VP
 from ssni_jax.zoo import Pretrained
 
 SCORE, CLASSIFIER = Pretrained("digits-score"), Pretrained("digits-classifier")
-PGD = Pgd(Linf(0.15), step_size=0.03, n_steps=20, gradient=HeldEot(2))
+PGD = Pgd(Linf(0.15), step_size=0.03, n_steps=20)
+OBJECTIVE = Objective(n_draws=2, hold=True, differentiate=Surrogate(5))
 T_LAST = 0.02
 SHRUNK = (1.0, 0.25, 0.125)
 PUBLISHED = "published"
@@ -136,7 +135,7 @@ def study(part: str, n: int, with_accuracy: bool) -> Iterator[dict]:
         defense = with_deviation(denoise, classify, deviation, clean_norms, tau)
         own = adversarial
         if name == PUBLISHED or (with_accuracy and name not in UNJUDGED):
-            own = attack(PGD, surrogate(defense, 5), fold(keys, ATTACK), x, y)
+            own = attack(PGD, OBJECTIVE.of(defense), fold(keys, ATTACK), x, y)
         adversarial = own if name == PUBLISHED else adversarial
         draw = fold(keys, FRESH if "another" in name else CLEAN)
         norms = [measure(deviation, draw, x + share * (adversarial - x)) for share in (0.0, *SHRUNK)]
@@ -150,15 +149,21 @@ def study(part: str, n: int, with_accuracy: bool) -> Iterator[dict]:
 
 def with_deviation(denoise, classify, deviation, clean_norms, tau) -> Defense:
     """SSNI-N over DiffPure, its score norm replaced and its level told the new clean norms."""
-    norms = tuple(clean_norms.tolist())
-    calibration = Calibration(norms, fingerprint(denoise), Digits("calibration").fingerprint, "unseen", 20)
+    data = Digits("calibration").fingerprint
+    calibration = Calibration.measured(deviation, clean_norms.tolist(), data=data, images="unseen")
     base = diffpure_ddpm(denoise, t_star=T_STAR)
     return Defense(ssni_n(base, calibration, tau=tau, bias=BIAS, deviation=deviation), classify)
 
 
 @jax.jit
-def attack(attack, defense, keys, x, y):
-    return attack(keys, defense, x, y)
+def attack(attack, objective, keys, x, y):
+    """The images of an attack, all its iterations in one scan."""
+
+    def iterate(state, i):
+        return attack.update(keys, i, objective, state, x, y), None
+
+    start = attack.init(keys, objective, x, y)
+    return attack.result(jax.lax.scan(iterate, start, jnp.arange(attack.n_iterations))[0]).image
 
 
 @jax.jit
@@ -169,9 +174,8 @@ def norm_of(deviation, keys, x):
 @jax.jit
 def judged(defense, keys, x):
     """Predicted class and t of each image, by the ragged walk."""
-    purify = dataclasses.replace(defense.purify, walk=Ragged(16))
-    done = purify.run(keys, x)
-    return jnp.argmax(defense.classify(done.image), axis=1), done.t[0]
+    trace = defense.ragged(16).trace(keys, x)
+    return jnp.argmax(trace.logits, axis=1), trace.t[:, 0]
 
 
 def measure(deviation, keys, x):

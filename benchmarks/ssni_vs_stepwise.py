@@ -116,7 +116,7 @@ def ragged_ssni(deviation, keys, x, t, n_slots):
 
 
 def noise_levels(t):
-    return DiscreteVP().sigma(IntegerSteps(N_STEPS)(t / 1000))
+    return IntegerSteps(N_STEPS)(DiscreteVP(), t / 1000)
 
 
 def random_denoiser():
@@ -190,7 +190,7 @@ def purified_difference(theirs, denoise, network, tables, x):
     import torch
 
     keys, t = sample_keys(jax.random.key(5), jnp.arange(2)), jnp.asarray([7.0, 18.0])
-    levels = DiscreteVP().sigma(IntegerSteps(21)(t / 1000))
+    levels = IntegerSteps(21)(DiscreteVP(), t / 1000)
     expected = jax.jit(solve)(keys, denoise, Ancestral(), diffuse(fold(keys, -1), x, levels[0]), levels)
     draw = lambda _, row: to_torch(normal_like(fold(keys, row), x))  # noqa: E731
     return relative(to_numpy(theirs.purify(network, tables, to_torch(x), torch.tensor([7, 18]), 21, draw)), expected)

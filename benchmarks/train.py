@@ -23,7 +23,7 @@ from flax import nnx
 from ssni_jax.data import training_batches
 from ssni_jax.data.source import example
 from ssni_jax.dist import global_rows, make_mesh, sharded_over_data
-from ssni_jax.training import Checkpoints, Progress, compile_step, init_state, make_train_step, train, usual_hooks
+from ssni_jax.training import Checkpoints, compile_step, init_state, make_train_step, train, usual_hooks
 from ssni_jax.training.step import row_keys
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -59,7 +59,7 @@ def measure(experiment, batch_size: int, n: int) -> dict:
     run = compile_step(step, root, mesh, like=state)
     state, _ = jax.block_until_ready(run(state, batch))
     state, alone, dispatch = repeated(run, state, batch, n)
-    looped = in_the_loop(run, state, training_batches(source, batch_size), batch_size, n)
+    looped = in_the_loop(run, state, training_batches(source, batch_size), n)
     return {
         "benchmark": "train",
         "network": experiment.name,
@@ -90,12 +90,11 @@ def repeated(run, state, batch, n):
     return state, time.perf_counter() - start, asked - start
 
 
-def in_the_loop(run, state, batches, batch_size, n) -> float:
+def in_the_loop(run, state, batches, n) -> float:
     """Seconds of `n` steps with the loader and the usual hooks, which read the metrics once."""
     done = int(state.step)
     with tempfile.TemporaryDirectory() as folder, Checkpoints(folder) as checkpoints:
-        usual = usual_hooks(checkpoints, batches, n_steps=10**9, batch_size=batch_size, every=n, save_every=10**9)
-        hooks = [hook for hook in usual if not isinstance(hook, Progress)]  # which would print a line of its own
+        hooks = usual_hooks(checkpoints, batches, n_steps=10**9, every=n, save_every=10**9)
         start = time.perf_counter()
         jax.block_until_ready(train(state, run, batches, n_steps=done + n, hooks=hooks))
         return time.perf_counter() - start

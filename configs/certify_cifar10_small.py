@@ -5,7 +5,7 @@ The classifier and LPIPS are converted by the commands in docs/consistency.md. `
 
 from ssni_jax.core.protocols import Predict
 from ssni_jax.data import Npz
-from ssni_jax.experiments.certification import Certification
+from ssni_jax.experiments import Certification
 from ssni_jax.networks import Perceptual
 from ssni_jax.purify import Defense, Vote
 from ssni_jax.recipes import consistency, dds, densepure, edm_one_step, pf_ode, unpurified

@@ -2,7 +2,7 @@
 
 from ssni_jax.core.protocols import Predict
 from ssni_jax.data import Digits
-from ssni_jax.experiments.certification import Certification
+from ssni_jax.experiments import Certification
 from ssni_jax.networks import FeatureDistance
 from ssni_jax.purify import Defense, Vote
 from ssni_jax.recipes import consistency, dds, densepure, edm_one_step, pf_ode, unpurified

@@ -6,7 +6,7 @@ class 0, which the paper leaves open. Fine-tune with `configs/finetune_imagenet6
 
 from ssni_jax.core.protocols import Predict
 from ssni_jax.data import ImageFolder
-from ssni_jax.experiments.certification import Certification
+from ssni_jax.experiments import Certification
 from ssni_jax.networks import Conditioned, Perceptual
 from ssni_jax.purify import Defense
 from ssni_jax.recipes import consistency, edm_one_step

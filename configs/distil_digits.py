@@ -1,9 +1,9 @@
 """The bundled consistency model: the score network of the digits, distilled along its probability-flow ODE."""
 
 from ssni_jax.data import Digits
-from ssni_jax.experiments.experiment import Training
+from ssni_jax.experiments import Training
 from ssni_jax.networks import ConsistencyCoefficients, PseudoHuber, SongUNetConfig
-from ssni_jax.training import AlongOde, ConsistencyLoss, Levels, Neighbours, RAdam
+from ssni_jax.training import AlongOde, ConsistencyLoss, ConstantLevels, Neighbours, RAdam
 from ssni_jax.zoo import Pretrained
 
 SCORE = Pretrained("digits-score")
@@ -23,7 +23,7 @@ experiment = Training(
     start=SCORE,
     loss=ConsistencyLoss(
         ConsistencyCoefficients(sigma_data=0.75, sigma_min=0.005, label_scale=0.25),
-        pairs=Neighbours(Levels(18), sigma_min=0.005, sigma_max=20.0, log_mean=-0.5, log_std=1.2, by_gap=True),
+        pairs=Neighbours(ConstantLevels(18), sigma_min=0.005, sigma_max=20.0, log_mean=-0.5, log_std=1.2, by_gap=True),
         move=AlongOde(SCORE),
         distance=PseudoHuber(),
     ),

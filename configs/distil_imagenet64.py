@@ -1,9 +1,9 @@
 """Consistency distillation on ImageNet-64 as published (Song et al. 2023, arXiv:2303.01469, appendix C)."""
 
 from ssni_jax.data import ImageFolder
-from ssni_jax.experiments.experiment import Training
+from ssni_jax.experiments import Training
 from ssni_jax.networks import AdmUNetConfig, ConsistencyCoefficients, Perceptual
-from ssni_jax.training import Average, Levels, RAdam, consistency_distillation
+from ssni_jax.training import Average, ConstantLevels, RAdam, consistency_distillation
 from ssni_jax.zoo import Pretrained
 
 TEACHER = Pretrained("weights/edm-imagenet64")  # edm_imagenet64_ema.pt, by `ssni convert --set training_mode=edm`
@@ -15,7 +15,7 @@ experiment = Training(
     loss=consistency_distillation(
         TEACHER,
         ConsistencyCoefficients(label_scale=250.0),
-        curriculum=Levels(40),
+        curriculum=ConstantLevels(40),
         distance=Perceptual(Pretrained("weights/lpips_v0.1_vgg")),
         target=Average(0.95),
         n_classes=1000,

@@ -4,7 +4,7 @@
 """
 
 from ssni_jax.data import Npz
-from ssni_jax.experiments.experiment import Training
+from ssni_jax.experiments import Training
 from ssni_jax.networks import ConsistencyCoefficients, Perceptual, Snapped, SongUNetConfig
 from ssni_jax.training import ConsistencyFineTuning, Mirror, RAdam
 from ssni_jax.zoo import Pretrained

@@ -4,7 +4,7 @@ LPIPS is the trained one on SqueezeNet, converted by the two commands in docs/co
 """
 
 from ssni_jax.data import Npz
-from ssni_jax.experiments.experiment import Training
+from ssni_jax.experiments import Training
 from ssni_jax.networks import ConsistencyCoefficients, Perceptual, SongUNetConfig
 from ssni_jax.training import ConsistencyFineTuning, Mirror, RAdam
 from ssni_jax.zoo import Pretrained

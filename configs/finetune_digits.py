@@ -1,7 +1,7 @@
 """The bundled purifier: the distilled digits model fine-tuned at the certification noises."""
 
 from ssni_jax.data import Digits
-from ssni_jax.experiments.experiment import Training
+from ssni_jax.experiments import Training
 from ssni_jax.networks import ConsistencyCoefficients, FeatureDistance, SongUNetConfig
 from ssni_jax.training import ConsistencyFineTuning, RAdam
 from ssni_jax.zoo import Pretrained

@@ -4,7 +4,7 @@ The authors have not released this setting: it is CIFAR-10's, with a smaller lea
 """
 
 from ssni_jax.data import ImageFolder
-from ssni_jax.experiments.experiment import Training
+from ssni_jax.experiments import Training
 from ssni_jax.networks import AdmUNetConfig, ConsistencyCoefficients, Perceptual
 from ssni_jax.training import ConsistencyFineTuning, Mirror, RAdam
 from ssni_jax.zoo import Pretrained

@@ -1,9 +1,9 @@
 """DiffPure with SSNI-N on the digits, attacked through its own purification with t(x) held in each iteration."""
 
-from ssni_jax.attacks import HeldEot, Linf, Pgd
+from ssni_jax.attacks import Linf, Objective, Pgd
 from ssni_jax.data import Digits
-from ssni_jax.experiments.experiment import Evaluation
-from ssni_jax.purify import Defense
+from ssni_jax.experiments import Evaluation
+from ssni_jax.purify import Defense, Surrogate
 from ssni_jax.recipes import diffpure_ddpm, ssni_n
 from ssni_jax.zoo import Pretrained
 
@@ -14,6 +14,6 @@ experiment = Evaluation(
     name="DiffPure + SSNI-N",
     defense=Defense(ssni_n(base, score.calibration(), tau=20.0, bias=0.005), Pretrained("digits-classifier")),
     images=Digits("test"),
-    attack=Pgd(Linf(0.15), step_size=0.03, n_steps=20, gradient=HeldEot(n_draws=2)),
-    surrogate_steps=5,
+    attack=Pgd(Linf(0.15), step_size=0.03, n_steps=20),
+    objective=Objective(n_draws=2, hold=True, differentiate=Surrogate(5)),
 )

@@ -1,7 +1,7 @@
 """Consistency training on CIFAR-10 as published (Song et al. 2023, arXiv:2303.01469, appendix C): no teacher."""
 
 from ssni_jax.data import Npz
-from ssni_jax.experiments.experiment import Training
+from ssni_jax.experiments import Training
 from ssni_jax.networks import Perceptual, SongUNetConfig
 from ssni_jax.training import Mirror, RAdam, consistency_training
 from ssni_jax.zoo import Pretrained

@@ -1,7 +1,7 @@
 """A small CIFAR-10 denoiser, trained where purification needs it: the first of three steps to purification."""
 
 from ssni_jax.data import Npz
-from ssni_jax.experiments.experiment import Training
+from ssni_jax.experiments import Training
 from ssni_jax.networks import EdmCoefficients, SongUNetConfig
 from ssni_jax.training import Adam, DenoisingLoss, Mirror
 

@@ -1,7 +1,7 @@
 """Improved consistency training on CIFAR-10 as published (Song & Dhariwal 2023, arXiv:2310.14189, table 1)."""
 
 from ssni_jax.data import Npz
-from ssni_jax.experiments.experiment import Training
+from ssni_jax.experiments import Training
 from ssni_jax.networks import SongUNetConfig
 from ssni_jax.training import Mirror, RAdam, improved_consistency_training
 

@@ -1,7 +1,7 @@
 """The bundled score network: a small DDPM++ on the training digits."""
 
 from ssni_jax.data import Digits
-from ssni_jax.experiments.experiment import Training
+from ssni_jax.experiments import Training
 from ssni_jax.networks import EdmCoefficients, SongUNetConfig
 from ssni_jax.training import Adam, DenoisingLoss
 

@@ -1,7 +1,7 @@
 """Easy consistency tuning on CIFAR-10 as published (Geng et al. 2024, arXiv:2406.14548), from an EDM checkpoint."""
 
 from ssni_jax.data import Npz
-from ssni_jax.experiments.experiment import Training
+from ssni_jax.experiments import Training
 from ssni_jax.networks import EdmCoefficients, SongUNetConfig
 from ssni_jax.training import RAdam, Ratios, easy_consistency_tuning
 from ssni_jax.zoo import Pretrained

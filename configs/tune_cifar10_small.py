@@ -1,7 +1,7 @@
 """From the small CIFAR-10 denoiser to a consistency model, by easy consistency tuning: the second of three steps."""
 
 from ssni_jax.data import Npz
-from ssni_jax.experiments.experiment import Training
+from ssni_jax.experiments import Training
 from ssni_jax.networks import ConsistencyCoefficients, SongUNetConfig
 from ssni_jax.training import Mirror, RAdam, Ratios, easy_consistency_tuning
 from ssni_jax.zoo import Pretrained

@@ -14,7 +14,8 @@ from ssni_jax.core.rng import sample_keys
 from ssni_jax.data import take
 from ssni_jax.dist import global_rows, make_mesh, whole
 from ssni_jax.evals.cost import Load, cost_report, machine
-from ssni_jax.experiments.experiment import Evaluation, check_positive
+from ssni_jax.experiments import Evaluation
+from ssni_jax.experiments.selection import check_positive
 from ssni_jax.files.atomic import write_bytes
 from ssni_jax.zoo import check_fit, resolve
 
@@ -25,7 +26,7 @@ class Bench:
 
     The defence is compared with its base: the same rounds at the fixed t*, nothing measured. SSNI pays for measuring
     the score norm of every image, and saves the steps that an image of small t(x) does not need; the report says how
-    much of each, in seconds and in network calls (NFE) an image. Times are medians of repeated runs of compiled
+    much of each, in seconds and in network calls (NFE) per image. Times are medians of repeated runs of compiled
     programs. The parts are timed on their own, so they need not add up to the whole.
     """
 
@@ -51,8 +52,8 @@ class Bench:
         keys = sample_keys(jax.random.key(self.seed), rows["id"])
         print(f"compiling and timing {n} images, {self.repeats} times each", flush=True)
         load = Load(mesh, keys, rows["image"], experiment.n_slots, self.repeats)
-        found = cost_report(resolve(experiment.defense, whole(mesh)), load)
-        report = {"benchmark": "defense", "name": experiment.name, "images": n, **found, **machine()}
+        costs = cost_report(resolve(experiment.defense, whole(mesh)), load)
+        report = {"benchmark": "defense", "name": experiment.name, "images": n, **costs, **machine()}
         print(table(report))
         line = json.dumps(rounded(report))
         print(line)
@@ -69,14 +70,14 @@ def table(report: dict[str, Any]) -> str:
         (f"{report['name']}, ragged", mine["seconds_per_image"], mine["nfe_per_image"]),
     ]
     first = base["seconds_per_image"]
-    lines = [f"{'cost an image':34}  {'ms':>8}  {'of base':>8}  {'NFE':>6}"]
+    lines = [f"{'cost per image':34}  {'ms':>8}  {'of base':>8}  {'NFE':>6}"]
     lines += [f"{name:34}  {1e3 * s:8.2f}  {s / first:8.2f}  {nfe:6.1f}" for name, s, nfe in rows]
     adds, saves = report["score_norm_adds_seconds"], report["ragged_time_saves_seconds"]
-    lines += [f"the score norm adds {1e3 * adds:.2f} ms an image, ragged time saves {1e3 * saves:.2f} ms", ""]
+    lines += [f"the score norm adds {1e3 * adds:.2f} ms per image, ragged time saves {1e3 * saves:.2f} ms", ""]
     shares = "  ".join(f"{name.replace('_', ' ')} {100 * share:.0f} %" for name, share in mine["share"].items())
     lines += [
         f"{mine['images_per_second']:.1f} images/s; {shares}",
-        f"{mine['achieved_gflop_per_second']:.2f} GFLOP/s achieved, {mine['gflop_per_image']:.3f} GFLOP an image; "
+        f"{mine['achieved_gflop_per_second']:.2f} GFLOP/s achieved, {mine['gflop_per_image']:.3f} GFLOP per image; "
         f"compiled in {mine['compile_seconds']:.1f} s",
         f"{report['n_devices']} x {report['device']}, ssni_jax {report['version']}, JAX {report['jax']}",
     ]

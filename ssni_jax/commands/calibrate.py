@@ -2,40 +2,45 @@
 
 import dataclasses
 import json
+import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import jax
-import numpy as np
 import tyro
 
+from ssni_jax.commands.config import overridden, read_experiment
 from ssni_jax.convert import stored_file
-from ssni_jax.core.fingerprint import fingerprint
-from ssni_jax.data import Digits, ImageFolder, Npz, TfdsDirectory, evaluation_batches
+from ssni_jax.data import Digits, ImageFolder, Npz, TfdsDirectory
 from ssni_jax.dist import make_mesh, whole
-from ssni_jax.evals.calibrate import reference_norms
-from ssni_jax.files.atomic import write_bytes
-from ssni_jax.purify import Calibration, ScoreNorm
+from ssni_jax.experiments import ReferenceNorms
+from ssni_jax.files import write_bytes
+from ssni_jax.jobs.calibrate import calibrate
+from ssni_jax.lifecycle import Stopper
+from ssni_jax.purify import ScoreNorm
 from ssni_jax.schedules import VP
-from ssni_jax.zoo import Pretrained
+from ssni_jax.zoo import Pretrained, resolve, stored_denoisers
 
 N_PUBLISHED = 5000
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibrate:
-    """Measure the score norms of clean images, which SSNI compares each input with.
+    """Measure the norms of clean images, which SSNI compares each input with; the same command resumes after a stop.
 
-    Use clean images the score network has not seen: on images it has memorised norms are too small. The papers take
-    5,000 training images; --images published does that.
+    Name a stored score network for the published score norm, or a config file for any other deviation: the norms of one
+    deviation do not fit another. Use clean images the score network has not seen: on images it has memorised norms are
+    too small. The papers take 5,000 training images; --images published does that.
     """
 
-    takes_overrides: ClassVar[bool] = False
+    takes_overrides: ClassVar[bool] = True
     network: tyro.conf.Positional[str]
-    """A bundled score network, or the path of a stored one without .safetensors."""
+    """A bundled score network, the path of a stored one without .safetensors, or a .py file that builds `experiment`, a
+    ReferenceNorms; further flags override its fields."""
     source: Digits | ImageFolder | Npz | TfdsDirectory = Digits("calibration")
-    """The images."""
+    """The images, for a network."""
     images: Literal["unseen", "published"] = "unseen"
     """All of the source, taken to be unseen; or the papers' choice, 5,000 of the source at random (RandomState(0)),
     for a source of training images."""
@@ -45,35 +50,54 @@ class Calibrate:
     seed: int = 0
     out: Path | None = None
     """The file to write; beside the network if not given."""
+    workdir: Path | None = None
+    """Directory of the norms measured so far; beside the file to write, and removed at the end, if not given."""
 
     def run(self, overrides: Sequence[str]) -> None:
         """Writes the calibration and prints its mean and range."""
-        stored = Pretrained(self.network)
-        calibration = calibrate(self, stored)
-        path = self.out or stored_file(stored.path, ".calibration.json")
+        experiment, path = self.experiment(overrides)
+        workdir = self.workdir or path.with_name(f".{path.name}.journal")
+        command = shlex.join(["ssni", "calibrate", self.network, *self.flags(), *overrides])
+        with Stopper(command) as stopper:
+            with stopper.nothing_to_lose():
+                deviation = resolve(experiment.deviation, whole(make_mesh()))
+            calibration = calibrate(experiment, deviation, workdir, stopper)
         if jax.process_index() == 0:
             write_bytes(path, (json.dumps(calibration.as_json(), indent=1) + "\n").encode())
+            if self.workdir is None:
+                shutil.rmtree(workdir)
             print(
                 f"{len(calibration.norms)} norms: mean {calibration.mean:.2f}, min {calibration.low:.2f}, "
                 f"max {calibration.high:.2f}\nWrote {path}"
             )
 
+    def experiment(self, overrides: Sequence[str]) -> tuple[ReferenceNorms, Path]:
+        """What is measured, and the file to write."""
+        if self.network.endswith(".py"):
+            built = read_experiment(Path(self.network), ReferenceNorms)
+            experiment = overridden(built, overrides, f"ssni calibrate {self.network}")
+            stored = stored_denoisers(experiment.deviation)
+            if self.out is None and not stored:
+                raise ValueError("the config's network is not a stored one: say where to write with --out FILE.")
+            return experiment, self.out or stored_file(stored[0].path, ".calibration.json")
+        if overrides:
+            raise ValueError(f"unknown flag {overrides[0]}: `ssni calibrate --help` lists the flags for a network.")
+        stored_network = Pretrained(self.network)
+        n_images = min(N_PUBLISHED, len(self.source)) if self.images == "published" else None
+        experiment = ReferenceNorms(
+            f"norms of {self.network}", ScoreNorm(stored_network, VP(), self.n_levels), self.source, n_images=n_images,
+            order_seed=None if n_images is None else 0, batch_size=self.batch_size, seed=self.seed,
+        )  # fmt: skip
+        return experiment, self.out or stored_file(stored_network.path, ".calibration.json")
 
-def calibrate(options: Calibrate, stored: Pretrained) -> Calibration:
-    """The calibration of a stored network with the deviation that `ssni` will use."""
-    mesh = make_mesh()
-    denoise = stored.load(whole(mesh))
-    batch_size = -(-options.batch_size // mesh.shape["data"]) * mesh.shape["data"]
-    ids = chosen_ids(len(options.source), options.images)
-    batches = evaluation_batches(options.source, batch_size, ids.tolist(), jax.process_index(), jax.process_count())
-    norms = reference_norms(mesh, ScoreNorm(denoise, VP(), options.n_levels), batches, options.seed)
-    return Calibration(
-        norms, fingerprint(stored), options.source.fingerprint, options.images, options.n_levels, options.seed
-    )
-
-
-def chosen_ids(n: int, images: str) -> np.ndarray:
-    """All ids, or the published random choice of 5,000."""
-    if images == "unseen":
-        return np.arange(n)
-    return np.sort(np.random.RandomState(0).permutation(n)[:N_PUBLISHED])
+    def flags(self) -> list[str]:
+        """The flags that resume the run."""
+        given = {"out": self.out, "workdir": self.workdir}
+        if not self.network.endswith(".py"):
+            given |= {
+                "images": self.images,
+                "n-levels": self.n_levels,
+                "batch-size": self.batch_size,
+                "seed": self.seed,
+            }
+        return [part for name, value in given.items() if value is not None for part in (f"--{name}", str(value))]

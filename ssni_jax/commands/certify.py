@@ -5,17 +5,17 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import tyro
 
 from ssni_jax.commands.config import overridden, read_experiments
 from ssni_jax.dist import make_mesh, whole
-from ssni_jax.experiments.certification import Certification
-from ssni_jax.jobs.certify import Ready, run_certification
-from ssni_jax.journal.status import is_complete, status
-from ssni_jax.recipes import denoised
+from ssni_jax.experiments import Certification
+from ssni_jax.jobs.certify import Ready, certify
+from ssni_jax.journal.status import status
+from ssni_jax.lifecycle import Stopper
 from ssni_jax.zoo import check_fit, resolve
 
 
@@ -30,26 +30,26 @@ class Certify:
     config: tyro.conf.Positional[Path]
     """A .py file that builds `experiment`, a Certification, or `experiments`, a tuple of several."""
     workdir: Path
-    """Directory of the records, one line an image and sigma; of several methods each gets a directory in it."""
+    """Directory of the records; of several methods each gets a directory in it."""
     only: str | None = None
     """The name of one method of several; None for all."""
 
     def run(self, overrides: Sequence[str]) -> None:
         """Certifies what has no record yet, then prints where the runs stand."""
         built = read_experiments(self.config, Certification)
-        experiments = [overridden(each, overrides, f"ssni certify {self.config}") for each in built]
+        experiments = [overridden(experiment, overrides, f"ssni certify {self.config}") for experiment in built]
         placed = list(zip(folders(self.workdir, experiments), experiments, strict=True))
-        chosen = [each for each in placed if self.only in (None, each[1].name)]
+        chosen = [(folder, experiment) for folder, experiment in placed if self.only in (None, experiment.name)]
         if not chosen:
             names = ", ".join(experiment.name for experiment in experiments)
             raise ValueError(f"{self.config} has no method {self.only!r}: choose one of {names}.")
-        ready = [prepared(experiment) for _, experiment in chosen]  # all are refused before the first begins
-        for (folder, experiment), each in zip(chosen, ready, strict=True):
-            run_certification(experiment, each, folder, self.command(overrides))
+        with Stopper(self.command(overrides)) as stopper:
+            with stopper.nothing_to_lose():
+                ready = [prepared(experiment) for _, experiment in chosen]  # all are refused before the first begins
+            for (folder, experiment), prepared_one in zip(chosen, ready, strict=True):
+                certify(experiment, prepared_one, folder, stopper)
         if jax.process_index() == 0:
-            print(status(self.workdir))
-            if is_complete(self.workdir):
-                print(f"Next: ssni report {self.workdir}")
+            print(f"{status(self.workdir)}\nNext: ssni report {self.workdir}")
 
     def command(self, overrides: Sequence[str]) -> str:
         """The command line that resumes."""
@@ -60,10 +60,9 @@ class Certify:
 def prepared(experiment: Certification) -> Ready:
     """The method in its smoothing form at every sigma, its networks on every device."""
     experiment.check_images()
-    inner: Any = getattr(experiment.defense, "predict", experiment.defense)
-    check_fit(inner, experiment.images.image_shape)
+    check_fit(experiment.defense, experiment.images.image_shape)
     place = whole(make_mesh())
-    predicts = {sigma: resolve(denoised(experiment.defense, sigma), place) for sigma in experiment.sigmas}
+    predicts = {sigma: resolve(experiment.defense.at_noise(sigma), place) for sigma in experiment.sigmas}
     return Ready(predicts, resolve(experiment.distance, place))
 
 

@@ -9,13 +9,11 @@ import jax
 import jax.numpy as jnp
 import tyro
 
-from ssni_jax.attacks import CrossEntropy
 from ssni_jax.commands.config import read_experiment
 from ssni_jax.core.rng import sample_keys
 from ssni_jax.data import take
-from ssni_jax.evals.gradient_check import TOLERANCE, Case, Comparison, Slopes, compare, compare_slopes, passes
-from ssni_jax.experiments.experiment import Evaluation
-from ssni_jax.purify.surrogate import surrogate
+from ssni_jax.evals.gradient_check import TOLERANCE, Case, ModeCheck, Slopes, compare, compare_slopes, passes
+from ssni_jax.experiments import Evaluation
 from ssni_jax.zoo import check_fit, resolve
 
 SURROGATE_STEPS = 5
@@ -46,16 +44,16 @@ class CheckGradient:
         experiment = read_experiment(self.config, Evaluation)
         check_fit(experiment.defense, experiment.images.image_shape)
         defense = resolve(experiment.defense)
-        defense = defense if self.n_steps is None else surrogate(defense, self.n_steps)
+        defense = defense if self.n_steps is None else defense.with_steps(self.n_steps)
         case = make_case(experiment, self.n_images, self.seed)
         print(f"{self.n_images} images, {jax.devices()[0].device_kind}, float32\n{HEADER}", flush=True)
         wrong = []
-        for row in compare(case, defense, experiment.surrogate_steps or SURROGATE_STEPS):
+        for row in compare(case, defense, SURROGATE_STEPS):
             wrong += [] if passes(row) else [row.mode]
             print(comparison_line(row), flush=True)
         print(SLOPES_HEADER, flush=True)
-        for each in compare_slopes(case, defense):
-            print(slopes_line(each), flush=True)
+        for slopes in compare_slopes(case, defense):
+            print(slopes_line(slopes), flush=True)
         print(f"Above {TOLERANCE:g}: {', '.join(wrong)}." if wrong else f"Every exact mode is within {TOLERANCE:g}.")
         if wrong:
             raise SystemExit(1)
@@ -68,14 +66,14 @@ SLOPES_HEADER = f"{'central differences of the margin':28}  {'error':>9}  {'step
 def make_case(experiment: Evaluation, n_images: int, seed: int) -> Case:
     """The first images of the config, under the loss of its attack."""
     if not 0 < n_images <= len(experiment.images):
-        raise ValueError(f"n_images={n_images} is not between 1 and the {len(experiment.images)} images of the source.")
+        raise ValueError(f"n_images must lie between 1 and the {len(experiment.images)} images, got {n_images}.")
     batch = take(experiment.images, range(n_images))
     keys = sample_keys(jax.random.key(seed), jnp.asarray(batch["id"]))
-    loss = getattr(experiment.attack, "loss", CrossEntropy())
+    loss = experiment.objective.loss
     return Case(keys, jnp.asarray(batch["image"]), jnp.asarray(batch["label"]), loss)
 
 
-def comparison_line(row: Comparison) -> str:
+def comparison_line(row: ModeCheck) -> str:
     """One row of the first table."""
     numbers = ["stand-in" if value is None else f"{value:.1e}" for value in (row.error, row.floor)]
     return f"{row.mode:28}  {numbers[0]:>14}  {'' if row.floor is None else numbers[1]:>13}  {row.cosine:15.4f}"

@@ -13,7 +13,7 @@ import tyro
 
 from ssni_jax.core.types import Tree
 from ssni_jax.evals.comparison import (
-    Images,
+    NamedImages,
     aligned,
     compare_sets,
     open_images,
@@ -23,9 +23,9 @@ from ssni_jax.evals.comparison import (
 )
 from ssni_jax.evals.features import Features, extract, joined
 from ssni_jax.evals.quality import psnr, ssim
-from ssni_jax.experiments.experiment import check_positive
+from ssni_jax.experiments.selection import check_positive
 from ssni_jax.files.atomic import write_bytes
-from ssni_jax.networks import Classifier
+from ssni_jax.networks import PreprocessedClassifier
 from ssni_jax.zoo import Pretrained
 
 DIGITS, NO_FEATURES = (8, 8, 1), "none"
@@ -63,10 +63,10 @@ class Compare:
     def run(self, overrides: Sequence[str]) -> None:
         """Prints the table; warnings about what the numbers cannot say stand below it."""
         check_positive(self, "batch_size")
-        found = compare(self)
-        print("\n".join([*table(found), *warnings(found)]))
+        numbers = compare(self)
+        print("\n".join([*table(numbers), *warnings(numbers)]))
         if self.json is not None:
-            write_bytes(self.json, (json.dumps(found, indent=1) + "\n").encode())
+            write_bytes(self.json, (json.dumps(numbers, indent=1) + "\n").encode())
 
 
 def compare(options: Compare) -> dict[str, Any]:
@@ -75,22 +75,22 @@ def compare(options: Compare) -> dict[str, Any]:
     shape = same_shape(options, reference, other)
     stored = chosen_features(options.features, shape)
     scored = score_pairs(metrics(options.lpips), reference, other, options.batch_size)
-    found: dict[str, Any] = {
+    numbers: dict[str, Any] = {
         "reference": {"path": str(options.reference), "n": len(reference.names)},
         "other": {"path": str(options.other), "n": len(other.names)},
         "n_pairs": len(pairs_of(reference, other)[0]),
         **{name: summary(values) for name, values in scored.items()},
     }
     if options.lpips is not None:
-        found["lpips_network"] = about_network(Pretrained(options.lpips))
+        numbers["lpips_network"] = about_network(Pretrained(options.lpips))
     if stored is not None:
         sides = zip((reference, other), aligned(reference, other), strict=True)
         a, b = (set_features(stored, images, ids, options.batch_size) for images, ids in sides)
-        found["sets"] = {**compare_sets(a, b, options.seed), "network": about_network(stored)}
-    return found
+        numbers["sets"] = {**compare_sets(a, b, options.seed), "network": about_network(stored)}
+    return numbers
 
 
-def same_shape(options: Compare, reference: Images, other: Images) -> tuple[int, int, int]:
+def same_shape(options: Compare, reference: NamedImages, other: NamedImages) -> tuple[int, int, int]:
     """The shape of an image of both."""
     a, b = reference.source.image_shape, other.source.image_shape
     if a != b:
@@ -137,11 +137,11 @@ def chosen_features(name: str | None, shape: tuple[int, int, int]) -> Pretrained
     return Pretrained(name or "digits-classifier")
 
 
-def set_features(stored: Pretrained, images: Images, ids: Sequence[int], batch_size: int) -> Features:
+def set_features(stored: Pretrained, images: NamedImages, ids: Sequence[int], batch_size: int) -> Features:
     """Features of a set under the name of the network."""
     classifier, about = stored.load(), stored.about()
     n_channels = about["architecture"].get("in_channels", 3)
-    if not isinstance(classifier, Classifier):
+    if not isinstance(classifier, PreprocessedClassifier):
         raise ValueError(f"--features {stored.name} is a {about['architecture']['kind']}: give a classifier.")
     if images.source.image_shape[-1] not in (1, n_channels):
         raise ValueError(f"--features {stored.name} sees grey images, and these have colours: give another network.")
@@ -154,14 +154,14 @@ def about_network(stored: Pretrained) -> dict[str, str]:
     return {"name": stored.name, "fingerprint": stored.fingerprint}
 
 
-def table(found: dict[str, Any]) -> list[str]:
+def table(numbers: dict[str, Any]) -> list[str]:
     """A line a metric."""
-    sides = [f"{name:9}  {found[name]['path']}  ({found[name]['n']} images)" for name in ("reference", "other")]
-    lines = [*sides, f"{found['n_pairs']} pairs of the same name", ""]
+    sides = [f"{name:9}  {numbers[name]['path']}  ({numbers[name]['n']} images)" for name in ("reference", "other")]
+    lines = [*sides, f"{numbers['n_pairs']} pairs of the same name", ""]
     for name in ("psnr", "ssim", "lpips"):
-        if name in found:
-            lines.append(paired_line(name, found[name]))
-    return lines + (set_lines(found["sets"]) if "sets" in found else [])
+        if name in numbers:
+            lines.append(paired_line(name, numbers[name]))
+    return lines + (set_lines(numbers["sets"]) if "sets" in numbers else [])
 
 
 def paired_line(name: str, values: dict[str, Any]) -> str:
@@ -184,14 +184,14 @@ def set_lines(sets: dict[str, Any]) -> list[str]:
     return lines
 
 
-def warnings(found: dict[str, Any]) -> list[str]:
+def warnings(numbers: dict[str, Any]) -> list[str]:
     """What the numbers cannot say."""
     lines = []
-    if not found["n_pairs"]:
+    if not numbers["n_pairs"]:
         lines.append("No file name is in both: PSNR, SSIM and LPIPS need pairs.")
-    elif found["n_pairs"] < max(found["reference"]["n"], found["other"]["n"]):
+    elif numbers["n_pairs"] < max(numbers["reference"]["n"], numbers["other"]["n"]):
         lines.append("Some images have no partner; the metrics of pairs leave them out, those of sets do not.")
-    sets = found.get("sets")
+    sets = numbers.get("sets")
     if sets is not None and min(sets["n"]) <= sets["n_dimensions"]:
         lines.append(
             f"FID is biased: {min(sets['n'])} images cannot fill {sets['n_dimensions']} dimensions, so a covariance is "

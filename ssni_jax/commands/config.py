@@ -1,13 +1,19 @@
 """Reading a config file and the flags that override its fields."""
 
+import dataclasses
 import runpy
+import typing
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import jax
+import numpy as np
 import tyro
 
 T = TypeVar("T")
+NESTED = ("objective",)  # fields whose own fields may be a value or None
 
 
 def read_experiment(config: Path, kind: type[T]) -> T:
@@ -19,7 +25,7 @@ def read_experiments(config: Path, kind: type[T]) -> tuple[T, ...]:
     """The `experiments` that a config file builds, instances of `kind`, or its one `experiment`."""
     built = build(config)
     several = built["experiments"] if "experiments" in built else (built.get("experiment"),)
-    return tuple(_checked(config, each, kind) for each in several)
+    return tuple(_checked(config, experiment, kind) for experiment in several)
 
 
 def build(config: Path) -> dict[str, Any]:
@@ -46,4 +52,48 @@ def _checked(config: Path, experiment: Any, kind: type[T]) -> T:
 def overridden(experiment: T, flags: Sequence[str], prog: str) -> T:
     """The experiment with its fields replaced by flags; --fields lists them."""
     flags = ["--help" if flag == "--fields" else flag for flag in flags]
-    return tyro.cli(type(experiment), default=experiment, args=flags, prog=prog)
+    narrowed = _narrowed(experiment)
+    return _widened(tyro.cli(type(narrowed), default=narrowed, args=flags, prog=prog), experiment)
+
+
+def _narrowed(value: Any) -> Any:
+    """The value in a class whose fields of the kind `Attack | None` say what they hold, so that this has flags."""
+    kind, fields = type(value), _fields(value)
+    hints = typing.get_type_hints(kind)
+    held = {name: item for name, item in fields.items() if item is not None and _is_value_or_none(hints[name])}
+    nested = {name: _narrowed(item) for name, item in fields.items() if name in NESTED}
+    arrays = {name: item for name, item in fields.items() if _holds_arrays(item)}
+    types = hints | {name: type(item) for name, item in {**held, **nested, **arrays}.items()}
+    types |= {name: tyro.conf.Fixed[types[name]] for name in arrays}  # weights are no flags
+    defaults = {name: dataclasses.field(default_factory=partial(_itself, item)) for name, item in fields.items()}
+    annotations = {name: types[name] for name in fields}
+    members = {"__annotations__": annotations, "__doc__": kind.__doc__, "__module__": kind.__module__, **defaults}
+    narrow = dataclasses.dataclass(frozen=True)(type(kind.__name__, (kind,), members))
+    return narrow(**{**fields, **nested})
+
+
+def _widened(value: Any, like: Any) -> Any:
+    """The inverse of `_narrowed`, in the classes of `like`."""
+    fields = {
+        name: _widened(item, getattr(like, name)) if name in NESTED else item for name, item in _fields(value).items()
+    }
+    return type(like)(**fields)
+
+
+def _itself(value: T) -> T:
+    return value
+
+
+def _holds_arrays(value: Any) -> bool:
+    """Whether a value holds weights instead of naming a stored network."""
+    return any(np.ndim(leaf) > 0 for leaf in jax.tree.leaves(value) if hasattr(leaf, "shape"))
+
+
+def _is_value_or_none(hint: Any) -> bool:
+    """Whether a type is a protocol or None; plain numbers or None are flags as they are."""
+    kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+    return len(kinds) == 1 < len(typing.get_args(hint)) and getattr(kinds[0], "_is_protocol", False)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

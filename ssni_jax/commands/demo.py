@@ -10,18 +10,19 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
-from ssni_jax.attacks import HeldEot, Linf, Pgd
+from ssni_jax.attacks import Linf, Objective, Pgd
 from ssni_jax.commands.certify import prepared
 from ssni_jax.data import Digits, write_image
 from ssni_jax.dist import make_mesh, whole
-from ssni_jax.experiments.certification import Certification
-from ssni_jax.experiments.experiment import Evaluation
+from ssni_jax.experiments import Certification, Evaluation
 from ssni_jax.files.atomic import read_json
-from ssni_jax.jobs.certify import run_certification
-from ssni_jax.jobs.evaluate import run_evaluation
+from ssni_jax.jobs.certify import certify
+from ssni_jax.jobs.evaluate import evaluate
 from ssni_jax.journal.formats import number, percent, percent_interval
 from ssni_jax.journal.pictures import load_pictures, picture_ids
+from ssni_jax.lifecycle import Stopper
 from ssni_jax.presets import preset
+from ssni_jax.purify import Surrogate
 from ssni_jax.report.page import write_report
 from ssni_jax.zoo import resolve
 
@@ -38,7 +39,8 @@ CERTIFIED = {
     "7-consistency-smoothed": ("Consistency purification", "digits-consistency"),
 }
 BATCH = 100
-SIGMA, N_DRAWS = 0.25, 500
+N_DRAWS = 5  # fresh draws under which each adversarial image is judged
+SIGMA, N_SMOOTHED = 0.25, 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,16 +65,17 @@ class Demo:
         start = time.monotonic()
         flags = f"--n-images {self.n_images} --eps {self.eps} --seed {self.seed}"
         command = f"ssni demo --workdir {self.workdir} {flags}"
-        for folder, (name, defense) in ROWS.items():
-            experiment = self.experiment(name, defense)
-            run_evaluation(experiment, resolve(experiment.defense, whole(make_mesh())), self.workdir / folder, command)
-        for folder, (name, defense) in CERTIFIED.items():
-            certification = self.certification(name, defense)
-            run_certification(certification, prepared(certification), self.workdir / folder, command)
+        with Stopper(command) as stopper:
+            for folder, (name, defense) in ROWS.items():
+                experiment = self.experiment(name, defense)
+                evaluate(experiment, resolve(experiment.defense, whole(make_mesh())), self.workdir / folder, stopper)
+            for folder, (name, defense) in CERTIFIED.items():
+                certification = self.certification(name, defense)
+                certify(certification, prepared(certification), self.workdir / folder, stopper)
         write_examples(self.workdir)
         page = write_report(self.workdir)
         results = read_json(self.workdir / "results.json")
-        console = Console(width=110)
+        console = Console(width=120)
         console.print(table(results["rows"]))
         console.print(certified_table(results["certified"]))
         print(f"{time.monotonic() - start:.0f} s. Open {page}")
@@ -82,10 +85,11 @@ class Demo:
         """One row of the table."""
         n_devices = jax.device_count()
         batch_size = -(-min(BATCH, self.n_images) // n_devices) * n_devices
-        attack = Pgd(Linf(self.eps), step_size=self.eps / 5, n_steps=20, gradient=HeldEot(2))
+        attack = Pgd(Linf(self.eps), step_size=self.eps / 5, n_steps=20)
+        objective = Objective(n_draws=2, hold=True, differentiate=Surrogate(5))
         return Evaluation(
-            name, preset(defense), Digits("test"), attack, surrogate_steps=5, n_images=self.n_images,
-            batch_size=batch_size, seed=self.seed,
+            name, preset(defense), Digits("test"), attack, objective, n_images=self.n_images, order_seed=None,
+            n_draws=N_DRAWS, batch_size=batch_size, seed=self.seed,
         )  # fmt: skip
 
     def certification(self, name: str, defense: str) -> Certification:
@@ -93,7 +97,7 @@ class Demo:
         n_images = max(1, self.n_images // 4)
         batch_size = BATCH * jax.device_count()
         return Certification(
-            name, preset(defense), Digits("test"), sigmas=(SIGMA,), n_estimation=N_DRAWS, n_images=n_images,
+            name, preset(defense), Digits("test"), sigmas=(SIGMA,), n_estimation=N_SMOOTHED, n_images=n_images,
             batch_size=batch_size, seed=self.seed,
         )  # fmt: skip
 
@@ -110,10 +114,12 @@ def write_examples(workdir: Path) -> None:
 def table(rows: Sequence[dict]) -> Table:
     """The rows as people read them."""
     shown = Table(title="Real handwritten digits, test part; 95 % intervals")
-    for column in ("defence", "clean", "robust", "mean t", "NFE/image", "s/image"):
+    robust = ("one draw", f"vote of {N_DRAWS}", f"worst of {N_DRAWS}")
+    for column in ("defence", "clean", *robust, "mean t", "NFE", "s/image"):
         shown.add_column(column, justify="left" if column == "defence" else "right")
     for row in rows:
         shares = [f"{percent(row[name])} {percent_interval(row[name + '_ci'])}" for name in ("clean", "robust")]
+        shares += [percent(row[name]) for name in ("robust_vote", "robust_worst")]
         costs = [number(row[name]) for name in ("mean_t", "nfe_per_image", "seconds_per_image")]
         shown.add_row(row["defense"], *shares, *costs)
     return shown
@@ -123,7 +129,7 @@ def certified_table(methods: Sequence[dict]) -> Table:
     """Certified accuracy at a few radii, as papers show it."""
     radii, alpha = methods[0]["radii"], methods[0]["alpha"]
     n = methods[0]["sigmas"][0]["n"]
-    title = f"Certified accuracy by l2 radius: {n} images, {N_DRAWS} draws of noise {SIGMA}, alpha {alpha}"
+    title = f"Certified accuracy by l2 radius: {n} images, {N_SMOOTHED} draws of noise {SIGMA}, alpha {alpha}"
     shown = Table(title=title)
     for column in ("method", *(f"{radius:g}" for radius in radii), "ACR", "NFE/draw", "ms/draw"):
         shown.add_column(column, justify="left" if column == "method" else "right")

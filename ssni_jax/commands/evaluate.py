@@ -1,58 +1,97 @@
-"""`ssni evaluate`."""
+"""`ssni evaluate` and `ssni judge`."""
 
 import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import tyro
 
 from ssni_jax.commands.config import overridden, read_experiment
 from ssni_jax.core.describe import describe
+from ssni_jax.data import AdversarialImages
 from ssni_jax.dist import make_mesh, whole
-from ssni_jax.experiments.experiment import Evaluation
-from ssni_jax.jobs.evaluate import run_evaluation
-from ssni_jax.journal.status import is_complete, status
-from ssni_jax.purify import Defense, NoDeviation
+from ssni_jax.experiments import Evaluation
+from ssni_jax.jobs.evaluate import evaluate
+from ssni_jax.journal.status import status
+from ssni_jax.lifecycle import Stopper
 from ssni_jax.zoo import check_fit, resolve
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Clean and robust accuracy of the defence of a config file; the same command resumes after a stop.
+    """Clean and robust accuracy of the predictor of a config file; the same command resumes after a stop.
 
-    Further flags override fields of the config, such as --attack.threat.eps 0.1; --fields lists them.
+    Further flags override fields of the config, such as --attack.threat.eps 0.1 or --n-images 100; --fields lists them.
+    A larger --n-images or --n-draws extends a finished run.
     """
 
     takes_overrides: ClassVar[bool] = True
     config: tyro.conf.Positional[Path]
     """A .py file that builds `experiment`, an Evaluation."""
     workdir: Path
-    """Directory of the records, one line an image."""
+    """Directory of the records, shared by all processes and jobs that work on this evaluation."""
 
     def run(self, overrides: Sequence[str]) -> None:
         """Evaluates what has no record yet, then prints where the run stands."""
         built = read_experiment(self.config, Evaluation)
         experiment = overridden(built, overrides, f"ssni evaluate {self.config}")
         check_calibrated(built.defense, experiment.defense)
-        check_fit(experiment.defense, experiment.images.image_shape)
         command = shlex.join(["ssni", "evaluate", str(self.config), "--workdir", str(self.workdir), *overrides])
-        run_evaluation(experiment, resolve(experiment.defense, whole(make_mesh())), self.workdir, command)
-        if jax.process_index() == 0:
-            print(status(self.workdir))
-            if is_complete(self.workdir):
-                print(f"Next: ssni report {self.workdir}")
+        run_evaluation(experiment, self.workdir, command)
 
 
-def check_calibrated(built: Defense, asked: Defense) -> None:
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """Judge adversarial images that exist already on the predictor of a config file: of another run, or foreign ones.
+
+    Nothing is attacked. Each image is judged as `ssni evaluate` judges its own: clean, then under fresh draws.
+    Further flags override fields of the config.
+    """
+
+    takes_overrides: ClassVar[bool] = True
+    config: tyro.conf.Positional[Path]
+    """A .py file that builds `experiment`, an Evaluation; its attack is left out."""
+    adversarial: Path
+    """The --workdir of a finished `ssni evaluate`, or an .npz file with `images` [N, H, W, C] and optionally `ids` [N],
+    their places in the config's images (0, 1, 2, ... without)."""
+    workdir: Path
+    """Directory of the records."""
+
+    def run(self, overrides: Sequence[str]) -> None:
+        """Judges what has no record yet, then prints where the run stands."""
+        built = read_experiment(self.config, Evaluation)
+        given = AdversarialImages(str(self.adversarial))
+        base = dataclasses.replace(built, attack=None, adversarial=given)
+        experiment = overridden(base, overrides, f"ssni judge {self.config}")
+        check_calibrated(built.defense, experiment.defense)
+        flags = ["--adversarial", str(self.adversarial), "--workdir", str(self.workdir), *overrides]
+        run_evaluation(experiment, self.workdir, shlex.join(["ssni", "judge", str(self.config), *flags]))
+
+
+def run_evaluation(experiment: Evaluation, workdir: Path, command: str) -> None:
+    """Checks that images and networks fit, evaluates, and prints where the run stands."""
+    check_fit(experiment.defense, experiment.images.image_shape)
+    with Stopper(command) as stopper:
+        with stopper.nothing_to_lose():
+            predict = resolve(experiment.defense, whole(make_mesh()))
+        evaluate(experiment, predict, workdir, stopper)
+    if jax.process_index() == 0:
+        print(f"{status(workdir)}\nNext: ssni report {workdir}")
+
+
+def check_calibrated(built: Any, asked: Any) -> None:
     """Refuses a flag that swaps the network under a level calibrated with the config's."""
-    before, after = built.purify, asked.purify
-    if isinstance(after.deviation, NoDeviation):
-        return
-    if describe((before.denoise, before.deviation)) != describe((after.denoise, after.deviation)):
-        raise ValueError(
-            "the noise level was calibrated with the config's network and score norm, and a flag changes them: "
-            "change them in the config file, where the calibration is read."
-        )
+    for before, after in zip(_purifiers(built), _purifiers(asked), strict=False):
+        is_adaptive = any(round.level.adaptive for round in after.rounds)
+        if is_adaptive and describe((before.denoise, before.deviation)) != describe((after.denoise, after.deviation)):
+            raise ValueError(
+                "the noise level was calibrated with the config's network and score norm, and a flag changes them: "
+                "change them in the config file, where the calibration is read."
+            )
+
+
+def _purifiers(predict: Any) -> Sequence[Any]:
+    return getattr(predict, "purifiers", ())

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import tyro
@@ -11,10 +11,9 @@ import tyro
 from ssni_jax.api import Opened, purify_with
 from ssni_jax.commands.config import read_experiment
 from ssni_jax.data import ImageFolder, read_image, write_image
-from ssni_jax.experiments.experiment import Evaluation
+from ssni_jax.experiments import Evaluation
 from ssni_jax.presets import preset
-from ssni_jax.purify import Defense
-from ssni_jax.zoo import Pretrained
+from ssni_jax.zoo import stored_denoisers
 
 CHUNK = 1024
 
@@ -45,18 +44,18 @@ class PurifyImages:
         print(f"{'image':32}  {'t':>8}  {'score norm':>10}  {'calls':>5}  class")
         for start in range(0, len(files), CHUNK):
             chunk = files[start : start + CHUNK]
-            done = purify_with(
+            purified = purify_with(
                 defense, stacked([read_image(file, channels, size) for file in chunk], chunk), self.seed, start
             )
             for i, file in enumerate(chunk):
-                write_purified(self._target(file), done.images[i])
-                print(line(file.name, done, i))
+                write_purified(self._target(file), purified.images[i])
+                print(line(file.name, purified, i))
 
-    def _shape(self, defense: Defense) -> tuple[int, int, int]:
-        stored = defense.purify.denoise
-        if not isinstance(stored, Pretrained):
-            raise ValueError("the config's denoiser is not a stored network: give it as Pretrained(name or path).")
-        return stored.image_shape
+    def _shape(self, defense: Any) -> tuple[int, int, int]:
+        stored = stored_denoisers(defense)
+        if not stored:
+            raise ValueError("the defence has no stored denoiser: give it one as Pretrained(name or path).")
+        return stored[0].image_shape
 
     def _target(self, file: Path) -> Path:
         if not self.input.is_dir():
@@ -81,8 +80,8 @@ def write_purified(path: Path, image: np.ndarray) -> None:
     write_image(path, image)
 
 
-def line(name: str, done: Opened, i: int) -> str:
+def line(name: str, purified: Opened, i: int) -> str:
     """One row of the printed table."""
-    t = ", ".join(f"{value:.3f}" for value in done.t[i]) or "-"
-    norm = f"{done.norm[i]:.1f}" if done.norm[i] else "-"
-    return f"{name:32}  {t:>8}  {norm:>10}  {done.n_calls[i]:5.0f}  {done.label[i]}"
+    t = ", ".join(f"{value:.3f}" for value in purified.t[i]) or "-"
+    norm = f"{purified.norm[i]:.1f}" if purified.norm[i] else "-"
+    return f"{name:32}  {t:>8}  {norm:>10}  {purified.n_calls[i]:5.0f}  {purified.label[i]}"

@@ -10,7 +10,7 @@ import tyro
 
 from ssni_jax.commands.config import overridden, read_experiment
 from ssni_jax.dist import make_mesh, whole
-from ssni_jax.experiments.experiment import Training
+from ssni_jax.experiments import Training
 from ssni_jax.jobs.train import run_training
 from ssni_jax.zoo import resolve
 
