@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "ssni_jax"
 FLOORS = (
-    ("core",),
+    ("core", "lifecycle"),
     ("schedules", "networks", "data", "dist", "files"),
     ("convert", "solvers", "attacks", "certify"),
     ("purify",),

@@ -8,21 +8,21 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 
-from ssni_jax.attacks import L2, CrossEntropy, Eot, HeldEot, Linf, Margin, Pgd, Sign, Unit
-from ssni_jax.attacks.gradients import Gradient, RowLoss
+from ssni_jax.attacks import L2, Attack, CrossEntropy, Linf, Margin, Pgd, Sign, TraceLoss, Unit
 from ssni_jax.attacks.threats import Direction, Threat
 from ssni_jax.certify import AlphaSpending, FixedDraws, Stopping
 from ssni_jax.core import protocols
 from ssni_jax.core.protocols import (
-    Adaptive,
-    Attack,
     Classifier,
     Denoiser,
     Deviation,
+    Differentiation,
     Distance,
+    FixedLevel,
     Grid,
     Guide,
     Loss,
+    Measurable,
     Noise,
     NoiseLevel,
     NoiseSchedule,
@@ -39,6 +39,7 @@ from ssni_jax.networks import (
     EdmCoefficients,
     IddpmCoefficients,
     Preconditioned,
+    PreprocessedClassifier,
     ResNet,
     Snapped,
     SnappedDenoiser,
@@ -49,7 +50,6 @@ from ssni_jax.networks import (
     WideResNet,
     distances,
 )
-from ssni_jax.networks.classifier import Classifier as PreprocessedClassifier
 from ssni_jax.networks.precondition import CoefficientFunction
 from ssni_jax.purify import (
     Annealed,
@@ -79,6 +79,7 @@ from ssni_jax.purify import (
     Noised,
     OutsideKept,
     Plain,
+    Predictor,
     Ragged,
     Rounded,
     Scan,
@@ -91,15 +92,16 @@ from ssni_jax.purify import (
     SsniSigmoid,
     StraightThrough,
     StraightThroughTime,
+    Surrogate,
     Tethered,
     TowardsInput,
+    Undefended,
     Unguided,
     Vote,
 )
-from ssni_jax.purify.gradients import Differentiation
 from ssni_jax.purify.guides.masks import Masking
 from ssni_jax.purify.guides.similarity import Similarity
-from ssni_jax.purify.guides.towards import Comparison, Strength
+from ssni_jax.purify.guides.towards import Compared, Strength
 from ssni_jax.purify.walks import Walk
 from ssni_jax.schedules import (
     VE,
@@ -107,11 +109,13 @@ from ssni_jax.schedules import (
     Clock,
     CosineVP,
     DiscreteVP,
+    EqualNoise,
     IntegerSteps,
     Karras,
     Listed,
     Respaced,
     Strided,
+    Thinned,
     Uniform,
 )
 from ssni_jax.solvers import (
@@ -133,11 +137,12 @@ from ssni_jax.training import (
     Adam,
     AlongOde,
     Average,
+    ClassificationLoss,
     ConsistencyFineTuning,
     ConsistencyLoss,
+    ConstantLevels,
     DenoisingLoss,
     Doubling,
-    Levels,
     Mirror,
     Neighbours,
     Optimizer,
@@ -149,14 +154,14 @@ from ssni_jax.training import (
     SquareRoot,
     WidenedAverage,
 )
-from ssni_jax.training import CrossEntropy as TrainingCrossEntropy
 from ssni_jax.training.augment import Augment
 from ssni_jax.training.consistency import Move, Target
 from ssni_jax.training.pairs import Curriculum, Pairs
-from tests.kit import Bright, Gaussian, NeedsNoise, ShowsSigma, recipes, two_modes
+from tests.kit import Bright, Gaussian, NeedsNoise, ShowsSigma, images, keys, recipes, two_modes
 
 ROOT = Path(__file__).parent.parent / "ssni_jax"
 PURIFIER = recipes()["ssni_n diffpure_ddpm"]
+DEFENSE = Defense(PURIFIER, Gaussian())
 VALUES = {
     Denoiser: (
         *(Gaussian(), two_modes(), ShowsSigma(), NeedsNoise()),
@@ -174,7 +179,11 @@ VALUES = {
         Frozen(Constant()),
         StraightThrough(Constant()),
     ),
-    Grid: (Uniform(2), Strided(2), IntegerSteps(2), Karras(2), Listed((0, 4))),
+    FixedLevel: (Constant(),),
+    Grid: (
+        *(Uniform(2), Strided(2), IntegerSteps(2), Karras(2), EqualNoise(2), Listed((0, 4))),
+        Thinned(Listed((0, 4)), 1),
+    ),
     Step: (
         *(Euler(), Heun(), EulerMaruyama(), Ancestral(), Renoise()),
         *(VpEuler(), VpEulerMaruyama(), Shifted(Ancestral()), Drift(0.1)),
@@ -188,36 +197,37 @@ VALUES = {
     Reference: (Itself(), Estimated()),
     Similarity: (NegativeMse(), Ssim()),
     Strength: (Annealed(), Fixed()),
-    Comparison: (Noised(), Plain()),
+    Compared: (Noised(), Plain()),
     Masking: (Bright(), Attention(Gaussian())),
     Walk: (Scan(), Nested(), Buckets(), Ragged()),
     Purify: (*recipes().values(), Identity(), Bpda(PURIFIER)),
-    Predict: (
-        Vote(Defense(PURIFIER, Gaussian())),
-        Defense(PURIFIER, Gaussian()),
+    Predict: (Vote(DEFENSE), Vote(DEFENSE).hold(keys(2), images(2)), DEFENSE, Undefended(Gaussian()), Predictor()),
+    Measurable: (Vote(DEFENSE), DEFENSE),
+    Differentiation: (
+        Exact(),
+        SoftTime(),
+        StraightThroughTime(),
+        FrozenTime(),
+        BpdaIdentity(),
+        BpdaOneStep(),
+        Surrogate(),
     ),
-    Adaptive: (
-        Vote(Defense(PURIFIER, Gaussian())),
-        Defense(PURIFIER, Gaussian()),
-    ),
-    Differentiation: (Exact(), SoftTime(), StraightThroughTime(), FrozenTime(), BpdaIdentity(), BpdaOneStep()),
     Attack: (Pgd(),),
-    Gradient: (Eot(), HeldEot()),
-    RowLoss: (CrossEntropy(), Margin()),
+    TraceLoss: (CrossEntropy(), Margin()),
     Threat: (Linf(), L2()),
     Direction: (Sign(), Unit()),
     CoefficientFunction: (
         *(EdmCoefficients(), ConsistencyCoefficients(), VeCoefficients(), Snapped(EdmCoefficients())),
         *(VpCoefficients(VP()), IddpmCoefficients(DiscreteVP())),
     ),
-    Loss: (DenoisingLoss(EdmCoefficients()), TrainingCrossEntropy(), ConsistencyFineTuning()),
+    Loss: (DenoisingLoss(EdmCoefficients()), ClassificationLoss(), ConsistencyFineTuning()),
     StagedLoss: (ConsistencyLoss(),),
     Pairs: (Neighbours(), Ratios()),
-    Curriculum: (Levels(), SquareRoot(), Doubling()),
+    Curriculum: (ConstantLevels(), SquareRoot(), Doubling()),
     Move: (AlongOde(Gaussian()), SameNoise()),
     Target: (Present(), Average(), WidenedAverage()),
     Distance: (
-        *(distances.L1(), distances.L2(), distances.PseudoHuber()),
+        *(distances.AbsoluteDifference(), distances.SquaredDifference(), distances.PseudoHuber()),
         *(distances.Perceptual(Gaussian()), distances.FeatureDistance(Gaussian())),
     ),
     Stopping: (FixedDraws(), AlphaSpending(0.5)),
@@ -255,6 +265,7 @@ def test_a_classifier_names_its_argument_as_the_protocol_does(kind):
 def test_every_public_value_is_held_to_a_protocol(package):
     module = importlib.import_module(f"ssni_jax.{package}")
     public = [getattr(module, name) for name in module.__all__]
+    public = [kind for kind in public if not getattr(kind, "_is_protocol", False)]
     values = {kind for kind in public if inspect.isclass(kind) and ("__call__" in vars(kind) or hasattr(kind, "sigma"))}
     assert values <= {type(value) for _, value in PAIRS}
 

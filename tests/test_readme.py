@@ -12,7 +12,7 @@ def test_the_python_of_the_readme_runs():
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
         exec(block, names)
     assert names["purified"].shape == (4, 8, 8, 1)
-    assert names["done"].t.shape == (1, 4)
+    assert names["result"].t.shape == (1, 4)
 
 
 def test_every_file_the_readme_names_exists():

@@ -1,6 +1,6 @@
 """The CIFAR-10 ResNets 20 to 1202 of akamaster/pytorch_resnet_cifar10, with the shortcuts of He et al. 2016."""
 
-from ssni_jax.convert.family import Family, Options, Plan, Source, Tensors, buffers, torch_source
+from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, buffers, torch_source
 from ssni_jax.convert.shapes import count, shape_of
 from ssni_jax.convert.torchvision import resnet_source
 from ssni_jax.networks.classifier import Preprocessing
@@ -23,7 +23,7 @@ def plan(tensors: Tensors, options: Options) -> Plan:
     return Plan(config, _source, buffers(tensors, "num_batches_tracked"), around)
 
 
-def _source(key: str) -> Source:
+def _source(key: str) -> TensorSource:
     module, leaf = key.split("/")[0], key.split("/")[-1]
     return torch_source("linear", leaf) if module == "head" else resnet_source(key)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ssni_jax.convert import edm_dhariwal
-from ssni_jax.convert.family import Family, Options, Plan, Source, Tensors, buffers, state_dict, torch_source
+from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, buffers, state_dict, torch_source
 from ssni_jax.convert.shapes import matches, n_columns, shape_of
 from ssni_jax.core.types import Tree
 from ssni_jax.networks.precondition import (
@@ -53,17 +53,17 @@ def preconditioning(options: Options) -> CoefficientFunction:
     return made[options["class_name"]]
 
 
-def source(key: str) -> Source:
+def source(key: str) -> TensorSource:
     """Where a SongUNet parameter stands in EDM's file; the query, key and value channels alternate there."""
     path, leaf = key.rsplit("/", 1)
     head, *rest = path.split("/")
     if head == "embed":
         module = f"model.{EMBED[rest[0]]}"
-        return Source((f"{module}.freqs",), np.asarray) if leaf == "freqs" else torch_source(module, leaf)
+        return TensorSource((f"{module}.freqs",), np.asarray) if leaf == "freqs" else torch_source(module, leaf)
     inner = "norm2" if rest[1:] == ["attention", "norm"] else rest[-1]
     module = ".".join(["model", head, rest[0], *([inner] if len(rest) > 1 else [])])
     found = torch_source(module, leaf)
-    return Source(found.names, lambda array: found.port(sorted_qkv(array))) if inner == "qkv" else found
+    return TensorSource(found.names, lambda array: found.port(sorted_qkv(array))) if inner == "qkv" else found
 
 
 def sorted_qkv(array: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ssni_jax.convert.family import Options, Plan, Source, Tensors, buffers, torch_source
+from ssni_jax.convert.family import Options, Plan, Tensors, TensorSource, buffers, torch_source
 from ssni_jax.convert.shapes import matches, n_columns, shape_of
 from ssni_jax.networks.adm_unet import AdmUNetConfig
 from ssni_jax.networks.precondition import CoefficientFunction
@@ -15,12 +15,12 @@ def plan(tensors: Tensors, options: Options, coefficients: CoefficientFunction) 
     """The network of a state dict with names "model.enc.…", inside the given preconditioning."""
     config = infer(tensors, options)
 
-    def source(key: str) -> Source:
+    def source(key: str) -> TensorSource:
         path, leaf = key.rsplit("/", 1)
         found = torch_source(torch_name(path), leaf)
         if not path.endswith("/qkv"):
             return found
-        return Source(found.names, lambda array: found.port(together(array, config)))
+        return TensorSource(found.names, lambda array: found.port(together(array, config)))
 
     # "u" is the noise table of the class iDDPMPrecond.
     return Plan(config, source, (*buffers(tensors, "resample_filter"), "u"), coefficients)

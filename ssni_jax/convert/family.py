@@ -15,7 +15,7 @@ Options = Mapping[str, Any]
 NO_OPTIONS: Options = MappingProxyType({})
 
 
-class Source(NamedTuple):
+class TensorSource(NamedTuple):
     """The tensors of a released file that make one parameter of ours, and how they make it."""
 
     names: tuple[str, ...]
@@ -31,7 +31,7 @@ class Plan:
     """
 
     config: Any
-    source: Callable[[str], Source]
+    source: Callable[[str], TensorSource]
     ignored: Iterable[str] = ()
     around: Any = None
 
@@ -89,12 +89,12 @@ def fits(family: Family, tree: Tree) -> bool:
         return False
 
 
-def sources_of(plan: Plan) -> dict[str, Source]:
+def sources_of(plan: Plan) -> dict[str, TensorSource]:
     """Where each parameter of the plan's network comes from."""
     return {key: plan.source(key) for key in flat(abstract(plan.config.make)[1])}
 
 
-def unaccounted(sources: Mapping[str, Source], tensors: Tensors, plan: Plan) -> tuple[list[str], list[str]]:
+def unaccounted(sources: Mapping[str, TensorSource], tensors: Tensors, plan: Plan) -> tuple[list[str], list[str]]:
     """Names that the network needs and the file lacks, and names of the file that nobody reads."""
     used = {name for source in sources.values() for name in source.names}
     return sorted(used - set(tensors)), sorted(set(tensors) - used - set(plan.ignored))
@@ -114,7 +114,7 @@ def gather(plan: Plan, tensors: Tensors) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _fitted(source: Source, tensors: Tensors, shape: tuple[int, ...]) -> tuple[np.ndarray | None, list[str]]:
+def _fitted(source: TensorSource, tensors: Tensors, shape: tuple[int, ...]) -> tuple[np.ndarray | None, list[str]]:
     parts = [np.asarray(tensors[name]) for name in source.names]
     try:
         array = source.port(*parts)
@@ -135,9 +135,9 @@ def _refuse(missing: list[str], unexpected: list[str], misshaped: list[str]) -> 
         raise ValueError(f"the file does not fit this family and these options ({'; '.join(problems)})")
 
 
-def torch_source(module: str, leaf: str) -> Source:
+def torch_source(module: str, leaf: str) -> TensorSource:
     """The parameter `leaf` (our name) of torch's `module`: kernels turned, norms' names translated."""
-    return Source((f"{module}.{TORCH_LEAVES[leaf]}",), kernel if leaf == "kernel" else as_is)
+    return TensorSource((f"{module}.{TORCH_LEAVES[leaf]}",), kernel if leaf == "kernel" else as_is)
 
 
 TORCH_LEAVES = {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ssni_jax.convert.family import Family, Options, Plan, Source, Tensors, as_is, kernel, torch_source
+from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, as_is, kernel, torch_source
 from ssni_jax.convert.shapes import count, shape_of
 from ssni_jax.convert.timm import HALF, IMAGENET, embedding, vit_config
 from ssni_jax.networks.classifier import Preprocessing
@@ -46,9 +46,9 @@ def _plan(tensors: Tensors, options: Options, normalisation: tuple, interpolatio
     return Plan(config, _source, POOLER, around)
 
 
-def _source(key: str) -> Source:
+def _source(key: str) -> TensorSource:
     if key in TOKENS:
-        return Source((TOKENS[key],), as_is)
+        return TensorSource((TOKENS[key],), as_is)
     *path, leaf = key.split("/")
     if path[0] != "blocks":
         return embedding(PATCHES) if key == "embed/kernel" else torch_source(TOP[path[0]], leaf)
@@ -56,10 +56,10 @@ def _source(key: str) -> Source:
     return _qkv(layer, leaf) if path[2] == "qkv" else torch_source(f"{layer}.{PARTS[path[2]]}", leaf)
 
 
-def _qkv(layer: str, leaf: str) -> Source:
+def _qkv(layer: str, leaf: str) -> TensorSource:
     modules = (f"{layer}.attention.attention.{part}" for part in ("query", "key", "value"))
     names = (name for module in modules for name in torch_source(module, leaf).names)
-    return Source(tuple(names), _joined)
+    return TensorSource(tuple(names), _joined)
 
 
 def _joined(*parts: np.ndarray) -> np.ndarray:

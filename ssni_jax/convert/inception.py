@@ -1,6 +1,6 @@
 """Inception v3: the weights of FID, as pytorch-fid distributes them, and torchvision's."""
 
-from ssni_jax.convert.family import Family, Options, Plan, Source, Tensors, buffers, torch_source
+from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, buffers, torch_source
 from ssni_jax.convert.shapes import shape_of
 from ssni_jax.networks.classifier import Preprocessing
 from ssni_jax.networks.inception import InceptionConfig
@@ -35,7 +35,7 @@ def _n_classes(tensors: Tensors) -> int:
     return shape_of(tensors, "fc.weight")[0]
 
 
-def _source(key: str) -> Source:
+def _source(key: str) -> TensorSource:
     *path, leaf = key.split("/")
     if path == ["head"]:
         return torch_source("fc", leaf)

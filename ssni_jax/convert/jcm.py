@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ssni_jax.convert.family import Family, Options, Plan, Source, Tensors
-from ssni_jax.convert.ncsnpp import INNER, QKV, Block, Placed, joined, placed, resampling, shape_of, split
+from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource
+from ssni_jax.convert.ncsnpp import INNER, QKV, NcsnppBlock, PlacedModule, joined, placed, resampling, shape_of, split
 from ssni_jax.core.types import Tree
 from ssni_jax.networks.precondition import ConsistencyCoefficients, EdmCoefficients
 from ssni_jax.networks.song_unet import SongUNetConfig
@@ -32,7 +32,7 @@ def plan(tensors: Tensors, options: Options) -> Plan:
     order = list(placed(config))
     names = flax_names(order)
 
-    def source(key: str) -> Source:
+    def source(key: str) -> TensorSource:
         module, inner, leaf = split(key, order)
         return _source(names[module], module, inner, leaf)
 
@@ -45,7 +45,7 @@ def plan(tensors: Tensors, options: Options) -> Plan:
     return Plan(config, source, around=forms[options["training_mode"]])
 
 
-def flax_names(order: Sequence[Placed]) -> dict[Placed, str]:
+def flax_names(order: Sequence[PlacedModule]) -> dict[PlacedModule, str]:
     """Each module's flax name: its class, and how many of that class came before it."""
     counts: collections.Counter[str] = collections.Counter()
     names = {}
@@ -55,17 +55,17 @@ def flax_names(order: Sequence[Placed]) -> dict[Placed, str]:
     return names
 
 
-def _source(name: str, module: Placed, inner: str, leaf: str) -> Source:
+def _source(name: str, module: PlacedModule, inner: str, leaf: str) -> TensorSource:
     if module.kind == "fourier":
-        return Source((f"{name}/W",), np.asarray)
+        return TensorSource((f"{name}/W",), np.asarray)
     nin_leaf = "W" if leaf == "kernel" else "b"
     if inner == "qkv":
-        return Source(tuple(f"{name}/{nin}/{nin_leaf}" for nin in QKV), joined)
+        return TensorSource(tuple(f"{name}/{nin}/{nin_leaf}" for nin in QKV), joined)
     if inner == "proj":
-        return Source((f"{name}/{INNER[inner]}/{nin_leaf}",), np.asarray)
+        return TensorSource((f"{name}/{INNER[inner]}/{nin_leaf}",), np.asarray)
     if module.kind == "down":
-        return Source((f"{name}/Conv2d_0/{'weight' if leaf == 'kernel' else leaf}",), np.asarray)
-    return Source((f"{name}/{INNER[inner]}/{leaf}" if inner else f"{name}/{leaf}",), np.asarray)
+        return TensorSource((f"{name}/Conv2d_0/{'weight' if leaf == 'kernel' else leaf}",), np.asarray)
+    return TensorSource((f"{name}/{INNER[inner]}/{leaf}" if inner else f"{name}/{leaf}",), np.asarray)
 
 
 def infer(tensors: Tensors, options: Options) -> SongUNetConfig:
@@ -88,14 +88,14 @@ def infer(tensors: Tensors, options: Options) -> SongUNetConfig:
     )
 
 
-def blocks(tensors: Tensors) -> list[Block]:
+def blocks(tensors: Tensors) -> list[NcsnppBlock]:
     """Sizes of the residual blocks, in order."""
     pattern = re.compile(r"ResnetBlockBigGANpp_(\d+)/Conv_0/kernel")
     kernels = {int(match[1]): array for name, array in tensors.items() if (match := pattern.fullmatch(name))}
 
-    def block(i: int) -> Block:
+    def block(i: int) -> NcsnppBlock:
         n_in, n_out = kernels[i].shape[2:]
-        return Block(n_in, n_out, f"ResnetBlockBigGANpp_{i}/Conv_2/kernel" in tensors)
+        return NcsnppBlock(n_in, n_out, f"ResnetBlockBigGANpp_{i}/Conv_2/kernel" in tensors)
 
     return [block(i) for i in sorted(kernels)]
 

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from ssni_jax.convert.family import Family, Options, Plan, Source, Tensors, torch_source
+from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, torch_source
 from ssni_jax.convert.shapes import count, shape_of
 from ssni_jax.networks.backbones import STACKS, Placed, layers_of, widths
 from ssni_jax.networks.lpips import SCALE, SHIFT, LpipsConfig
@@ -43,7 +43,7 @@ def _check_scaling(tensors: Tensors) -> None:
             raise ValueError(f"scaling_layer.{leaf} is {found.tolist()} and not {list(known)}: this is not LPIPS v0.1")
 
 
-def _source(key: str, placed: dict[str, Placed], heads: str, whole: bool) -> Source:
+def _source(key: str, placed: dict[str, Placed], heads: str, whole: bool) -> TensorSource:
     path = key.split("/")
     if path[0] == "heads":
         return torch_source(heads.format(path[1].removeprefix("tap")), "kernel")

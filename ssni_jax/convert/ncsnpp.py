@@ -13,7 +13,7 @@ from ssni_jax.convert.family import Options
 from ssni_jax.networks.song_unet import SongUNetConfig, decoder_stages, encoder_stages
 
 
-class Placed(NamedTuple):
+class PlacedModule(NamedTuple):
     """One of our modules in score_sde's order, and the kind of module that it is there."""
 
     path: str
@@ -34,30 +34,30 @@ QKV = ("NIN_0", "NIN_1", "NIN_2")
 KINDS = {"conv": "conv", "aux_skip": "combine", "aux_residual": "down", "aux_norm": "norm", "aux_conv": "conv"}
 
 
-def placed(config: SongUNetConfig) -> Iterator[Placed]:
+def placed(config: SongUNetConfig) -> Iterator[PlacedModule]:
     """Every module with parameters, in score_sde's order."""
     if config.embedding_type == "fourier":
-        yield Placed("embed/fourier", "fourier")
-    yield from (Placed("embed/layer0", "dense"), Placed("embed/layer1", "dense"))
+        yield PlacedModule("embed/fourier", "fourier")
+    yield from (PlacedModule("embed/layer0", "dense"), PlacedModule("embed/layer1", "dense"))
     for side, stages in (("enc", encoder_stages(config)), ("dec", decoder_stages(config))):
         for stage in stages:
             path = f"{side}/{stage.name}"
             if stage.kind == "block":
-                yield Placed(path, "block")
+                yield PlacedModule(path, "block")
                 if stage.attention:
-                    yield Placed(f"{path}/attention", "attention")
+                    yield PlacedModule(f"{path}/attention", "attention")
             elif stage.kind in KINDS:
-                yield Placed(path, KINDS[stage.kind])
+                yield PlacedModule(path, KINDS[stage.kind])
 
 
-def split(key: str, modules: Sequence[Placed]) -> tuple[Placed, str, str]:
+def split(key: str, modules: Sequence[PlacedModule]) -> tuple[PlacedModule, str, str]:
     """The module that a flat key of ours belongs to, the module inside it ("" if none), and the leaf."""
     path, leaf = key.rsplit("/", 1)
     module = max((m for m in modules if f"{path}/".startswith(f"{m.path}/")), key=lambda m: len(m.path))
     return module, path[len(module.path) + 1 :], leaf
 
 
-class Block(NamedTuple):
+class NcsnppBlock(NamedTuple):
     """Sizes of a residual block; `projects` if its shortcut is a convolution."""
 
     n_in: int
@@ -65,7 +65,7 @@ class Block(NamedTuple):
     projects: bool
 
 
-def shape_of(blocks: Sequence[Block], n_channels: int) -> dict[str, Any]:
+def shape_of(blocks: Sequence[NcsnppBlock], n_channels: int) -> dict[str, Any]:
     """channel_mult and num_blocks from the residual blocks in order, those of the decoder included.
 
     A block that resamples is the only one that projects without changing its width; the first half of those go down.

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ssni_jax.convert.family import Options, Source, Tensors, as_is, torch_source
+from ssni_jax.convert.family import Options, Tensors, TensorSource, as_is, torch_source
 from ssni_jax.convert.shapes import shape_of
 from ssni_jax.networks.adm_unet import AdmUNetConfig, decoder_stages, encoder_stages
 from ssni_jax.networks.precondition import IddpmCoefficients
-from ssni_jax.networks.song_unet import Stage
+from ssni_jax.networks.song_unet import UNetStage
 from ssni_jax.schedules import CosineVP, DiscreteVP
 
 IMAGE_SIZES = {
@@ -127,19 +127,19 @@ def is_true(value: Any) -> bool:
     return value if isinstance(value, bool) else str(value).lower() in ("yes", "true", "t", "y", "1")
 
 
-def sources(config: AdmUNetConfig, *, by_head: bool) -> Callable[[str], Source]:
+def sources(config: AdmUNetConfig, *, by_head: bool) -> Callable[[str], TensorSource]:
     """Where each parameter comes from; `by_head` if the rows of qkv are [head, (q, k, v), channel]."""
     names = dict(torch_names(config))
 
-    def source(key: str) -> Source:
+    def source(key: str) -> TensorSource:
         path, leaf = key.rsplit("/", 1)
         if path == "embed/label":
-            return Source(("label_emb.weight",), as_is)
+            return TensorSource(("label_emb.weight",), as_is)
         parent, _, inner = path.rpartition("/")
         found = torch_source(names[path] if path in names else f"{names[parent]}.{INNER[inner]}", leaf)
         if inner != "qkv" or not by_head:
             return found
-        return Source(found.names, lambda array: found.port(together(array, config)))
+        return TensorSource(found.names, lambda array: found.port(together(array, config)))
 
     return source
 
@@ -165,12 +165,12 @@ def torch_names(config: AdmUNetConfig) -> Iterator[tuple[str, str]]:
         yield from _named("dec", stage, f"output_blocks.{index}", 0 if stage.joins else after)
 
 
-def _split(stages: Iterator[Stage]) -> tuple[tuple[Stage, Stage], list[Stage]]:
+def _split(stages: Iterator[UNetStage]) -> tuple[tuple[UNetStage, UNetStage], list[UNetStage]]:
     first, second, *rest = stages
     return (first, second), rest
 
 
-def _named(side: str, stage: Stage, block: str, place: int) -> Iterator[tuple[str, str]]:
+def _named(side: str, stage: UNetStage, block: str, place: int) -> Iterator[tuple[str, str]]:
     within = {"down": ".op", "up": ".conv"}.get(stage.resample, "") if stage.kind == "conv" else ""
     yield f"{side}/{stage.name}", f"{block}.{place}{within}"
     if stage.attention:

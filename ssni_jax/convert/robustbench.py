@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ssni_jax.convert.family import Family, Options, Plan, Source, Tensors, buffers, torch_source
+from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, buffers, torch_source
 from ssni_jax.convert.shapes import count, shape_of
 from ssni_jax.networks.classifier import Preprocessing
 from ssni_jax.networks.wide_resnet import WideResNetConfig
@@ -66,7 +66,7 @@ def _shape(tensors: Tensors, names: Names) -> dict[str, Any]:
     }
 
 
-def _source(key: str, names: Names, config: WideResNetConfig) -> Source:
+def _source(key: str, names: Names, config: WideResNetConfig) -> TensorSource:
     *path, leaf = key.split("/")
     if path[0] != "blocks":
         return torch_source(names.top[path[0]], leaf)

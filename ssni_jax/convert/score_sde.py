@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ssni_jax.convert.family import Family, Options, Plan, Source, Tensors, state_dict, torch_source
-from ssni_jax.convert.ncsnpp import INNER, QKV, Block, Placed, joined, placed, resampling, shape_of, split
+from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, state_dict, torch_source
+from ssni_jax.convert.ncsnpp import INNER, QKV, NcsnppBlock, PlacedModule, joined, placed, resampling, shape_of, split
 from ssni_jax.core.types import Tree
 from ssni_jax.networks.precondition import VeCoefficients, VpCoefficients
 from ssni_jax.networks.song_unet import SongUNetConfig
@@ -26,7 +26,7 @@ def plan(tensors: Tensors, options: Options) -> Plan:
     order = list(placed(config))
     index = {module: i for i, module in enumerate(order)}
 
-    def source(key: str) -> Source:
+    def source(key: str) -> TensorSource:
         module, inner, leaf = split(key, order)
         return _source(f"all_modules.{index[module]}", module, inner, leaf)
 
@@ -35,13 +35,13 @@ def plan(tensors: Tensors, options: Options) -> Plan:
     return Plan(config, source, (BUFFER,), coefficients)
 
 
-def _source(name: str, module: Placed, inner: str, leaf: str) -> Source:
+def _source(name: str, module: PlacedModule, inner: str, leaf: str) -> TensorSource:
     if module.kind == "fourier":
-        return Source((f"{name}.W",), np.asarray)
+        return TensorSource((f"{name}.W",), np.asarray)
     if inner == "qkv":
-        return Source(tuple(f"{name}.{nin}.{_nin_leaf(leaf)}" for nin in QKV), joined)
+        return TensorSource(tuple(f"{name}.{nin}.{_nin_leaf(leaf)}" for nin in QKV), joined)
     if inner == "proj":
-        return Source((f"{name}.{INNER[inner]}.{_nin_leaf(leaf)}",), np.asarray)
+        return TensorSource((f"{name}.{INNER[inner]}.{_nin_leaf(leaf)}",), np.asarray)
     outer = {"combine": "Conv_0", "down": "Conv2d_0"}.get(module.kind)
     part = INNER[inner] if inner else outer
     return torch_source(f"{name}.{part}" if part else name, leaf)
@@ -107,10 +107,10 @@ def kind_of(module: Mapping[str, np.ndarray]) -> str:
     return "combine" if set(module) == {"Conv_0.weight", "Conv_0.bias"} else "unknown"
 
 
-def block_of(module: Mapping[str, np.ndarray]) -> Block:
+def block_of(module: Mapping[str, np.ndarray]) -> NcsnppBlock:
     """Sizes of a residual block."""
     n_out, n_in = module["Conv_0.weight"].shape[:2]
-    return Block(n_in, n_out, "Conv_2.weight" in module)
+    return NcsnppBlock(n_in, n_out, "Conv_2.weight" in module)
 
 
 def select(tree: Tree, weights: str) -> Tensors:

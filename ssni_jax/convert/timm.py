@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ssni_jax.convert.family import Family, Options, Plan, Source, Tensors, as_is, kernel, torch_source
+from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, as_is, kernel, torch_source
 from ssni_jax.convert.shapes import count, shape_of
 from ssni_jax.networks.classifier import Preprocessing
 from ssni_jax.networks.vit import VitConfig
@@ -50,9 +50,9 @@ def _plan(tensors: Tensors, options: Options, normalisation: tuple) -> Plan:
     return Plan(config, _source, (), Preprocessing(*normalisation, size=config.resolution, interpolation="cubic"))
 
 
-def _source(key: str) -> Source:
+def _source(key: str) -> TensorSource:
     if key in TOKENS:
-        return Source((TOKENS[key],), as_is)
+        return TensorSource((TOKENS[key],), as_is)
     *path, leaf = key.split("/")
     if path[0] == "blocks":
         return torch_source(f"blocks.{path[1].removeprefix('block')}.{PARTS[path[2]]}", leaf)
@@ -79,9 +79,9 @@ def vit_config(
     )
 
 
-def embedding(module: str) -> Source:
+def embedding(module: str) -> TensorSource:
     """The strided convolution on patches as a linear layer on flattened patches."""
-    return Source((f"{module}.weight",), _flattened)
+    return TensorSource((f"{module}.weight",), _flattened)
 
 
 def _flattened(weight: np.ndarray) -> np.ndarray:

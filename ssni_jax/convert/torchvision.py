@@ -1,6 +1,6 @@
 """Classifiers of torchvision: ResNets, wide ResNets and SqueezeNet 1.1, trained on ImageNet."""
 
-from ssni_jax.convert.family import Family, Options, Plan, Source, Tensors, buffers, torch_source
+from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, buffers, torch_source
 from ssni_jax.convert.shapes import count, shape_of
 from ssni_jax.networks.backbones import STACKS, layers_of
 from ssni_jax.networks.classifier import Preprocessing
@@ -28,7 +28,7 @@ def plan_resnet(tensors: Tensors, options: Options) -> Plan:
     return Plan(config, resnet_source, buffers(tensors, "num_batches_tracked"), IMAGENET)
 
 
-def resnet_source(key: str) -> Source:
+def resnet_source(key: str) -> TensorSource:
     """The tensor of a ResNet's parameter."""
     *path, leaf = key.split("/")
     if path[0] != "blocks":
@@ -44,7 +44,7 @@ def plan_squeezenet(tensors: Tensors, options: Options) -> Plan:
     return Plan(config, _squeezenet_source, (), IMAGENET)
 
 
-def _squeezenet_source(key: str) -> Source:
+def _squeezenet_source(key: str) -> TensorSource:
     module, *rest, leaf = key.split("/")
     if module == "head":
         return torch_source("classifier.1", leaf)

@@ -1,8 +1,8 @@
 """Networks, their preconditioning, and the value form in which they are passed around."""
 
 from ssni_jax.networks.adm_unet import AdmUNet, AdmUNetConfig
-from ssni_jax.networks.classifier import Classifier, Preprocessing
-from ssni_jax.networks.distances import L1, L2, FeatureDistance, Perceptual, PseudoHuber
+from ssni_jax.networks.classifier import PreprocessedClassifier, Preprocessing
+from ssni_jax.networks.distances import AbsoluteDifference, FeatureDistance, Perceptual, PseudoHuber, SquaredDifference
 from ssni_jax.networks.inception import Inception, InceptionConfig
 from ssni_jax.networks.lpips import Lpips, LpipsConfig
 from ssni_jax.networks.network import Network, abstract, flat, initial_state, make_network, n_params, unflat
@@ -26,11 +26,9 @@ from ssni_jax.networks.vit import Vit, VitConfig
 from ssni_jax.networks.wide_resnet import WideResNet, WideResNetConfig
 
 __all__ = [
-    "L1",
-    "L2",
+    "AbsoluteDifference",
     "AdmUNet",
     "AdmUNetConfig",
-    "Classifier",
     "Clipped",
     "Coefficients",
     "Conditioned",
@@ -45,6 +43,7 @@ __all__ = [
     "Network",
     "Perceptual",
     "Preconditioned",
+    "PreprocessedClassifier",
     "Preprocessing",
     "PseudoHuber",
     "ResNet",
@@ -53,6 +52,7 @@ __all__ = [
     "SnappedDenoiser",
     "SongUNet",
     "SongUNetConfig",
+    "SquaredDifference",
     "SqueezeNet",
     "SqueezeNetConfig",
     "VeCoefficients",

@@ -30,7 +30,7 @@ from ssni_jax.networks.layers import (
     upsample,
 )
 from ssni_jax.networks.remat import REMAT, remembering
-from ssni_jax.networks.song_unet import Stage
+from ssni_jax.networks.song_unet import UNetStage
 
 BOX = (1, 1)
 TORCH = variance_scaling(1 / 3, "fan_in", "uniform")
@@ -112,7 +112,7 @@ class AdmUNet(nnx.Module):
 
     def __init__(self, config: AdmUNetConfig, *, rngs: nnx.Rngs):
         self.config = config
-        self.embed = Embedding(config, rngs=rngs)
+        self.embed = AdmEmbedding(config, rngs=rngs)
         self.enc = nnx.Dict({stage.name: _module(stage, config, rngs) for stage in encoder_stages(config)})
         self.dec = nnx.Dict({stage.name: _module(stage, config, rngs) for stage in decoder_stages(config)})
         n = config.width(0)
@@ -139,13 +139,13 @@ class AdmUNet(nnx.Module):
             x = self._run(stage, self.dec[stage.name], x, emb, folded(dropout_keys, -1 - index))
         return self.out_conv(jax.nn.silu(self.out_norm(x))).astype(jnp.float32)
 
-    def _run(self, stage: Stage, module: nnx.Module, x: Maps, emb: Features, keys: Keys | None) -> Maps:
+    def _run(self, stage: UNetStage, module: nnx.Module, x: Maps, emb: Features, keys: Keys | None) -> Maps:
         if stage.kind == "block":
             return remembering(self.config.remat, module)(x, emb, keys)  # type: ignore[arg-type]
         return module(upsample(x, BOX) if stage.resample == "up" else x)  # type: ignore[operator]
 
 
-class Embedding(nnx.Module):
+class AdmEmbedding(nnx.Module):
     """Noise label, class and augmentation to the vector that every block reads; float32 throughout."""
 
     def __init__(self, config: AdmUNetConfig, *, rngs: nnx.Rngs):
@@ -180,10 +180,10 @@ def timestep_embedding(v: Level, n: int, max_period: float = 10000.0) -> Feature
     return jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], axis=1)
 
 
-class Block(nnx.Module):
+class AdmBlock(nnx.Module):
     """Residual block that reads the embedding, with optional resampling and attention."""
 
-    def __init__(self, stage: Stage, config: AdmUNetConfig, *, rngs: nnx.Rngs):
+    def __init__(self, stage: UNetStage, config: AdmUNetConfig, *, rngs: nnx.Rngs):
         n_in, n = stage.n_in, stage.n_out
         conv = partial(Conv, rngs=rngs, init=TORCH, dtype=config.dtype)
         self.resample, self.dropout = stage.resample, config.dropout
@@ -218,34 +218,34 @@ class Block(nnx.Module):
         return upsample(x, BOX) if self.resample == "up" else x
 
 
-def encoder_stages(config: AdmUNetConfig) -> Iterator[Stage]:
+def encoder_stages(config: AdmUNetConfig) -> Iterator[UNetStage]:
     """The encoder from the image down, in order of use; every stage leaves a skip."""
     n = config.width(0)
     for level in range(len(config.channel_mult)):
         at = _at(config, level)
         if level == 0:
-            yield Stage(f"{at}_conv", "conv", config.in_channels, n)
+            yield UNetStage(f"{at}_conv", "conv", config.in_channels, n)
         else:
-            yield Stage(f"{at}_down", config.resampling, n, n, resample="down")
+            yield UNetStage(f"{at}_down", config.resampling, n, n, resample="down")
         for index in range(config.num_blocks):
             n_in, n = n, config.width(level)
-            yield Stage(f"{at}_block{index}", "block", n_in, n, attention=_attends(config, level))
+            yield UNetStage(f"{at}_block{index}", "block", n_in, n, attention=_attends(config, level))
 
 
-def decoder_stages(config: AdmUNetConfig) -> Iterator[Stage]:
+def decoder_stages(config: AdmUNetConfig) -> Iterator[UNetStage]:
     """The decoder from the lowest resolution up, in order of use."""
     skips = [stage.n_out for stage in encoder_stages(config)]
     n = skips[-1]
     for level in reversed(range(len(config.channel_mult))):
         at = _at(config, level)
         if level == len(config.channel_mult) - 1:
-            yield Stage(f"{at}_in0", "block", n, n, attention=config.n_heads(n) > 0)
-            yield Stage(f"{at}_in1", "block", n, n)
+            yield UNetStage(f"{at}_in0", "block", n, n, attention=config.n_heads(n) > 0)
+            yield UNetStage(f"{at}_in1", "block", n, n)
         else:
-            yield Stage(f"{at}_up", config.resampling, n, n, resample="up")
+            yield UNetStage(f"{at}_up", config.resampling, n, n, resample="up")
         for index in range(config.num_blocks + 1):
             n_in, n = n + skips.pop(), config.width(level)
-            yield Stage(f"{at}_block{index}", "block", n_in, n, attention=_attends(config, level), joins=True)
+            yield UNetStage(f"{at}_block{index}", "block", n_in, n, attention=_attends(config, level), joins=True)
 
 
 def _at(config: AdmUNetConfig, level: int) -> str:
@@ -256,9 +256,9 @@ def _attends(config: AdmUNetConfig, level: int) -> bool:
     return config.resolution >> level in config.attn_resolutions and config.n_heads(config.width(level)) > 0
 
 
-def _module(stage: Stage, config: AdmUNetConfig, rngs: nnx.Rngs) -> nnx.Module:
+def _module(stage: UNetStage, config: AdmUNetConfig, rngs: nnx.Rngs) -> nnx.Module:
     if stage.kind == "block":
-        return Block(stage, config, rngs=rngs)
+        return AdmBlock(stage, config, rngs=rngs)
     stride = 2 if stage.resample == "down" else 1
     return Conv(stage.n_in, stage.n_out, 3, rngs=rngs, stride=stride, init=TORCH, dtype=config.dtype)
 

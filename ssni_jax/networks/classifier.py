@@ -53,7 +53,7 @@ class Preprocessing:
 
 
 @pytree
-class Classifier:
+class PreprocessedClassifier:
     """A network behind its preprocessing: images in [0, 1] to logits."""
 
     network: Tree
@@ -63,7 +63,7 @@ class Classifier:
         return self.network(self.preprocessing(x), **options)
 
     def features(self, x: Images) -> Features:
-        """What the network's last layer reads, one vector an image."""
+        """What the network's last layer reads, one vector per image."""
         return self.network.method("penultimate")(self.preprocessing(x))
 
     def taps(self, x: Images) -> list[Maps]:

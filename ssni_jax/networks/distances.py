@@ -1,4 +1,4 @@
-"""Distances of two images in [-1, 1], one number a row: what consistency losses minimise and quality tables show."""
+"""Distances of two images in [-1, 1], one number per row: what consistency losses minimise and quality tables show."""
 
 import math
 
@@ -14,7 +14,7 @@ from ssni_jax.networks.lpips import unit
 
 
 @pytree
-class L1:
+class AbsoluteDifference:
     """Mean absolute difference of the pixels."""
 
     def __call__(self, a: Images, b: Images) -> Level:
@@ -22,7 +22,7 @@ class L1:
 
 
 @pytree
-class L2:
+class SquaredDifference:
     """Mean squared difference of the pixels, which consistency models call l2 (Song et al. 2023, section 3)."""
 
     def __call__(self, a: Images, b: Images) -> Level:

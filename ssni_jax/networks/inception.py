@@ -40,7 +40,7 @@ class InceptionConfig:
         return Inception(self, rngs=rngs)
 
 
-class Unit(NamedTuple):
+class ConvolutionUnit(NamedTuple):
     """A convolution without bias, its norm and a ReLU; `padded` keeps the size at stride 1."""
 
     name: str
@@ -53,7 +53,7 @@ class Unit(NamedTuple):
 class Fork(NamedTuple):
     """Units that read the same maps; their outputs stand side by side."""
 
-    units: tuple[Unit, ...]
+    units: tuple[ConvolutionUnit, ...]
 
 
 class Pool(NamedTuple):
@@ -63,7 +63,7 @@ class Pool(NamedTuple):
     stride: int = 1
 
 
-Branch = tuple[Unit | Fork | Pool, ...]
+Branch = tuple[ConvolutionUnit | Fork | Pool, ...]
 Block = tuple[Branch, ...]
 SQUARE, WIDE, TALL = (3, 3), (1, 7), (7, 1)
 
@@ -90,12 +90,12 @@ def _sums(x: Maps, stride: int) -> Maps:
 
 DOWN = Pool(largest, 2)
 STEM: Branch = (
-    Unit("Conv2d_1a_3x3", 32, SQUARE, 2, padded=False),
-    Unit("Conv2d_2a_3x3", 32, SQUARE, padded=False),
-    Unit("Conv2d_2b_3x3", 64, SQUARE),
+    ConvolutionUnit("Conv2d_1a_3x3", 32, SQUARE, 2, padded=False),
+    ConvolutionUnit("Conv2d_2a_3x3", 32, SQUARE, padded=False),
+    ConvolutionUnit("Conv2d_2b_3x3", 64, SQUARE),
     DOWN,
-    Unit("Conv2d_3b_1x1", 80),
-    Unit("Conv2d_4a_3x3", 192, SQUARE, padded=False),
+    ConvolutionUnit("Conv2d_3b_1x1", 80),
+    ConvolutionUnit("Conv2d_4a_3x3", 192, SQUARE, padded=False),
     DOWN,
 )
 
@@ -103,19 +103,23 @@ STEM: Branch = (
 def block_35(pool: Pool, n_pool: int) -> Block:
     """The paper's figure 5, at 35 x 35 positions; its first 3x3 is a 5x5 in the released networks."""
     return (
-        (Unit("branch1x1", 64),),
-        (Unit("branch5x5_1", 48), Unit("branch5x5_2", 64, (5, 5))),
-        (Unit("branch3x3dbl_1", 64), Unit("branch3x3dbl_2", 96, SQUARE), Unit("branch3x3dbl_3", 96, SQUARE)),
-        (pool, Unit("branch_pool", n_pool)),
+        (ConvolutionUnit("branch1x1", 64),),
+        (ConvolutionUnit("branch5x5_1", 48), ConvolutionUnit("branch5x5_2", 64, (5, 5))),
+        (
+            ConvolutionUnit("branch3x3dbl_1", 64),
+            ConvolutionUnit("branch3x3dbl_2", 96, SQUARE),
+            ConvolutionUnit("branch3x3dbl_3", 96, SQUARE),
+        ),
+        (pool, ConvolutionUnit("branch_pool", n_pool)),
     )
 
 
 def down_to_17() -> Block:
     """The paper's figure 10: convolutions and a pool of stride 2."""
-    double = (Unit("branch3x3dbl_1", 64), Unit("branch3x3dbl_2", 96, SQUARE))
+    double = (ConvolutionUnit("branch3x3dbl_1", 64), ConvolutionUnit("branch3x3dbl_2", 96, SQUARE))
     return (
-        (Unit("branch3x3", 384, SQUARE, 2, padded=False),),
-        (*double, Unit("branch3x3dbl_3", 96, SQUARE, 2, padded=False)),
+        (ConvolutionUnit("branch3x3", 384, SQUARE, 2, padded=False),),
+        (*double, ConvolutionUnit("branch3x3dbl_3", 96, SQUARE, 2, padded=False)),
         (DOWN,),
     )
 
@@ -123,33 +127,45 @@ def down_to_17() -> Block:
 def block_17(pool: Pool, n: int) -> Block:
     """The paper's figure 6, at 17 x 17 positions: 7x7 as 1x7 and 7x1."""
     sizes = (TALL, WIDE, TALL)
-    double = tuple(Unit(f"branch7x7dbl_{i + 2}", n, size) for i, size in enumerate(sizes))
+    double = tuple(ConvolutionUnit(f"branch7x7dbl_{i + 2}", n, size) for i, size in enumerate(sizes))
     return (
-        (Unit("branch1x1", 192),),
-        (Unit("branch7x7_1", n), Unit("branch7x7_2", n, WIDE), Unit("branch7x7_3", 192, TALL)),
-        (Unit("branch7x7dbl_1", n), *double, Unit("branch7x7dbl_5", 192, WIDE)),
-        (pool, Unit("branch_pool", 192)),
+        (ConvolutionUnit("branch1x1", 192),),
+        (
+            ConvolutionUnit("branch7x7_1", n),
+            ConvolutionUnit("branch7x7_2", n, WIDE),
+            ConvolutionUnit("branch7x7_3", 192, TALL),
+        ),
+        (ConvolutionUnit("branch7x7dbl_1", n), *double, ConvolutionUnit("branch7x7dbl_5", 192, WIDE)),
+        (pool, ConvolutionUnit("branch_pool", 192)),
     )
 
 
 def down_to_8() -> Block:
     """Stride 2 again, behind a 3x3 and behind a factorised 7x7."""
-    seven = (Unit("branch7x7x3_1", 192), Unit("branch7x7x3_2", 192, WIDE), Unit("branch7x7x3_3", 192, TALL))
+    seven = (
+        ConvolutionUnit("branch7x7x3_1", 192),
+        ConvolutionUnit("branch7x7x3_2", 192, WIDE),
+        ConvolutionUnit("branch7x7x3_3", 192, TALL),
+    )
     return (
-        (Unit("branch3x3_1", 192), Unit("branch3x3_2", 320, SQUARE, 2, padded=False)),
-        (*seven, Unit("branch7x7x3_4", 192, SQUARE, 2, padded=False)),
+        (ConvolutionUnit("branch3x3_1", 192), ConvolutionUnit("branch3x3_2", 320, SQUARE, 2, padded=False)),
+        (*seven, ConvolutionUnit("branch7x7x3_4", 192, SQUARE, 2, padded=False)),
         (DOWN,),
     )
 
 
 def block_8(pool: Pool) -> Block:
     """The paper's figure 7, at 8 x 8 positions: 1x3 and 3x1 side by side."""
-    fork = lambda name: Fork((Unit(f"{name}a", 384, (1, 3)), Unit(f"{name}b", 384, (3, 1))))  # noqa: E731
+    fork = lambda name: Fork((ConvolutionUnit(f"{name}a", 384, (1, 3)), ConvolutionUnit(f"{name}b", 384, (3, 1))))  # noqa: E731
     return (
-        (Unit("branch1x1", 320),),
-        (Unit("branch3x3_1", 384), fork("branch3x3_2")),
-        (Unit("branch3x3dbl_1", 448), Unit("branch3x3dbl_2", 384, SQUARE), fork("branch3x3dbl_3")),
-        (pool, Unit("branch_pool", 192)),
+        (ConvolutionUnit("branch1x1", 320),),
+        (ConvolutionUnit("branch3x3_1", 384), fork("branch3x3_2")),
+        (
+            ConvolutionUnit("branch3x3dbl_1", 448),
+            ConvolutionUnit("branch3x3dbl_2", 384, SQUARE),
+            fork("branch3x3dbl_3"),
+        ),
+        (pool, ConvolutionUnit("branch_pool", 192)),
     )
 
 
@@ -205,7 +221,7 @@ def follow(branch: Branch, units: Mapping[str, "ConvNorm"], x: Maps) -> Maps:
     """The maps behind all steps of a branch."""
     for step in branch:
         match step:
-            case Unit():
+            case ConvolutionUnit():
                 x = units[step.name](x)
             case Fork():
                 x = jnp.concatenate([units[unit.name](x) for unit in step.units], -1)
@@ -226,7 +242,7 @@ def units_of(block: Block, n_in: int, config: InceptionConfig, rngs: nnx.Rngs) -
     return nnx.Dict(placed), n_out
 
 
-def steps_of(branch: Branch) -> Iterator[tuple[Unit, ...]]:
+def steps_of(branch: Branch) -> Iterator[tuple[ConvolutionUnit, ...]]:
     """The units of every step that has some."""
     for step in branch:
         if not isinstance(step, Pool):
@@ -236,7 +252,7 @@ def steps_of(branch: Branch) -> Iterator[tuple[Unit, ...]]:
 class ConvNorm(nnx.Module):
     """A unit's arrays."""
 
-    def __init__(self, n_in: int, unit: Unit, *, rngs: nnx.Rngs, dtype: str):
+    def __init__(self, n_in: int, unit: ConvolutionUnit, *, rngs: nnx.Rngs, dtype: str):
         padding = None if unit.padded else 0
         options = {"stride": unit.stride, "padding": padding, "bias": False, "dtype": dtype}
         self.conv = Conv(n_in, unit.n_out, unit.size, rngs=rngs, **options)

@@ -52,6 +52,11 @@ class Preconditioned:
         n = x.shape[-1]
         return over(c.skip, x) * x + over(c.out, x) * raw[..., :n], raw[..., n:]
 
+    def with_continuous_labels(self, schedule: NoiseSchedule) -> "Preconditioned":
+        """The same network told 999 t of `schedule` instead of a table's index; other coefficients are left alone."""
+        continuous = getattr(self.coefficients, "continuous", None)
+        return self if continuous is None else Preconditioned(self.network, continuous(schedule))
+
 
 @pytree
 class Clipped:
@@ -70,7 +75,7 @@ class Clipped:
 
 @pytree
 class Conditioned:
-    """A class-conditional denoiser that is told the classes: one for all rows, or one a row."""
+    """A class-conditional denoiser that is told the classes: one for all rows, or one per row."""
 
     denoise: Tree
     class_labels: int | Int[Array, ""] | Labels
@@ -201,6 +206,10 @@ class IddpmCoefficients:
         index = jnp.maximum((jnp.round(k) if self.whole else k) - 1, 0)
         in_ = 1 / jnp.sqrt(jnp.square(sigma) + 1)
         return Coefficients(jnp.ones_like(sigma), -sigma, in_, self.label_step * index)
+
+    def continuous(self, schedule: NoiseSchedule) -> VpCoefficients:
+        """The labels of a continuous process, which SSNI's released score norm takes."""
+        return VpCoefficients(schedule)
 
 
 @pytree

@@ -95,7 +95,7 @@ class SongUNet(nnx.Module):
 
     def __init__(self, config: SongUNetConfig, *, rngs: nnx.Rngs):
         self.config = config
-        self.embed = Embedding(config, rngs=rngs)
+        self.embed = SongEmbedding(config, rngs=rngs)
         self.enc = nnx.Dict(_modules(encoder_stages(config), config, rngs))
         self.dec = nnx.Dict(_modules(decoder_stages(config), config, rngs))
 
@@ -147,7 +147,7 @@ class SongUNet(nnx.Module):
         return images[0]
 
 
-class Embedding(nnx.Module):
+class SongEmbedding(nnx.Module):
     """Noise label, class and augmentation to the vector that every block reads; float32 throughout."""
 
     def __init__(self, config: SongUNetConfig, *, rngs: nnx.Rngs):
@@ -176,7 +176,7 @@ class Embedding(nnx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class UNetStage:
     """One entry of the network's plan; `joins` marks a block that first concatenates a skip."""
 
     name: str
@@ -188,10 +188,10 @@ class Stage:
     joins: bool = False
 
 
-class Block(nnx.Module):
+class SongBlock(nnx.Module):
     """Residual block with noise embedding, optional resampling and attention, residuals scaled by sqrt(1/2)."""
 
-    def __init__(self, stage: Stage, config: SongUNetConfig, *, rngs: nnx.Rngs):
+    def __init__(self, stage: UNetStage, config: SongUNetConfig, *, rngs: nnx.Rngs):
         n_in, n, dtype = stage.n_in, stage.n_out, config.dtype
         self.stage, self.dropout, self.taps = stage, config.dropout, config.resample_filter
         self.norm0 = GroupNorm(n_in)
@@ -217,57 +217,57 @@ class Block(nnx.Module):
         return upsample(x, self.taps) if self.stage.resample == "up" else x
 
 
-def encoder_stages(config: SongUNetConfig) -> Iterator[Stage]:
+def encoder_stages(config: SongUNetConfig) -> Iterator[UNetStage]:
     """The encoder from the image down, in order of use."""
     n = config.model_channels
     for level, mult in enumerate(config.channel_mult):
         at = _at(config, level)
         if level == 0:
-            yield Stage(f"{at}_conv", "conv", config.in_channels, n)
+            yield UNetStage(f"{at}_conv", "conv", config.in_channels, n)
         else:
-            yield Stage(f"{at}_down", "block", n, n, resample="down")
+            yield UNetStage(f"{at}_down", "block", n, n, resample="down")
             yield from _auxiliary_inputs(config, level, n)
         for index in range(config.num_blocks):
             attention = config.resolution >> level in config.attn_resolutions
             n_in, n = n, config.model_channels * mult
-            yield Stage(f"{at}_block{index}", "block", n_in, n, attention=attention)
+            yield UNetStage(f"{at}_block{index}", "block", n_in, n, attention=attention)
 
 
-def _auxiliary_inputs(config: SongUNetConfig, level: int, n: int) -> Iterator[Stage]:
+def _auxiliary_inputs(config: SongUNetConfig, level: int, n: int) -> Iterator[UNetStage]:
     at = _at(config, level)
     if config.encoder_type == "skip":
-        yield Stage(f"{at}_aux_down", "aux_down", config.in_channels, config.in_channels)
-        yield Stage(f"{at}_aux_skip", "aux_skip", config.in_channels, n)
+        yield UNetStage(f"{at}_aux_down", "aux_down", config.in_channels, config.in_channels)
+        yield UNetStage(f"{at}_aux_skip", "aux_skip", config.in_channels, n)
     if config.encoder_type == "residual":
         n_aux = config.in_channels if level == 1 else config.model_channels * config.channel_mult[level - 2]
-        yield Stage(f"{at}_aux_residual", "aux_residual", n_aux, n)
+        yield UNetStage(f"{at}_aux_residual", "aux_residual", n_aux, n)
 
 
-def decoder_stages(config: SongUNetConfig) -> Iterator[Stage]:
+def decoder_stages(config: SongUNetConfig) -> Iterator[UNetStage]:
     """The decoder from the lowest resolution up, in order of use."""
     skips = [stage.n_out for stage in encoder_stages(config) if stage.kind in ("conv", "block")]
     n = skips[-1]
     for level in reversed(range(len(config.channel_mult))):
         at = _at(config, level)
         if level == len(config.channel_mult) - 1:
-            yield Stage(f"{at}_in0", "block", n, n, attention=True)
-            yield Stage(f"{at}_in1", "block", n, n)
+            yield UNetStage(f"{at}_in0", "block", n, n, attention=True)
+            yield UNetStage(f"{at}_in1", "block", n, n)
         else:
-            yield Stage(f"{at}_up", "block", n, n, resample="up")
+            yield UNetStage(f"{at}_up", "block", n, n, resample="up")
         for index in range(config.num_blocks + 1):
             attention = index == config.num_blocks and config.resolution >> level in config.attn_resolutions
             n_in, n = n + skips.pop(), config.model_channels * config.channel_mult[level]
-            yield Stage(f"{at}_block{index}", "block", n_in, n, attention=attention, joins=True)
+            yield UNetStage(f"{at}_block{index}", "block", n_in, n, attention=attention, joins=True)
         yield from _image_outputs(config, level, n)
 
 
-def _image_outputs(config: SongUNetConfig, level: int, n: int) -> Iterator[Stage]:
+def _image_outputs(config: SongUNetConfig, level: int, n: int) -> Iterator[UNetStage]:
     at, n_out = _at(config, level), config.out_channels
     if config.decoder_type == "skip" and level < len(config.channel_mult) - 1:
-        yield Stage(f"{at}_aux_up", "aux_up", n_out, n_out)
+        yield UNetStage(f"{at}_aux_up", "aux_up", n_out, n_out)
     if config.decoder_type == "skip" or level == 0:
-        yield Stage(f"{at}_aux_norm", "aux_norm", n, n)
-        yield Stage(f"{at}_aux_conv", "aux_conv", n, n_out)
+        yield UNetStage(f"{at}_aux_norm", "aux_norm", n, n)
+        yield UNetStage(f"{at}_aux_conv", "aux_conv", n, n_out)
 
 
 def _at(config: SongUNetConfig, level: int) -> str:
@@ -275,16 +275,16 @@ def _at(config: SongUNetConfig, level: int) -> str:
     return f"{resolution}x{resolution}"
 
 
-def _modules(stages: Iterator[Stage], config: SongUNetConfig, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
+def _modules(stages: Iterator[UNetStage], config: SongUNetConfig, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
     made = {stage.name: _module(stage, config, rngs) for stage in stages}
     return {name: module for name, module in made.items() if module is not None}
 
 
-def _module(stage: Stage, config: SongUNetConfig, rngs: nnx.Rngs) -> nnx.Module | None:
+def _module(stage: UNetStage, config: SongUNetConfig, rngs: nnx.Rngs) -> nnx.Module | None:
     n_in, n_out, dtype = stage.n_in, stage.n_out, config.dtype
     match stage.kind:
         case "block":
-            return Block(stage, config, rngs=rngs)
+            return SongBlock(stage, config, rngs=rngs)
         case "conv":
             return Conv(n_in, n_out, 3, rngs=rngs, dtype=dtype)
         case "aux_skip":

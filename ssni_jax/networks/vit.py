@@ -65,7 +65,7 @@ class Vit(nnx.Module):
         self.cls = nnx.Param(INIT(rngs.params(), (width,)))
         self.dist = nnx.Param(INIT(rngs.params(), (width,))) if config.distilled else None
         self.positions = nnx.Param(INIT(rngs.params(), (config.n_tokens, width)))
-        self.blocks = nnx.Dict({f"block{index}": Block(config, rngs=rngs) for index in range(config.depth)})
+        self.blocks = nnx.Dict({f"block{index}": VitBlock(config, rngs=rngs) for index in range(config.depth)})
         self.norm = LayerNorm(width, eps=config.eps)
         self.head = Linear(width, config.n_classes, rngs=rngs, init=INIT)
         self.head_dist = Linear(width, config.n_classes, rngs=rngs, init=INIT) if config.distilled else None
@@ -106,7 +106,7 @@ class Vit(nnx.Module):
         return jnp.concatenate([firsts, self.embed(patches(x, self.config.patch))], axis=1) + self.positions[...]
 
 
-class Block(nnx.Module):
+class VitBlock(nnx.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)), the paper's eqs. 2 and 3, with the exact GELU."""
 
     def __init__(self, config: VitConfig, *, rngs: nnx.Rngs):

@@ -12,14 +12,14 @@ from ssni_jax.core.rng import normal_like
 from ssni_jax.data import Digits
 from ssni_jax.dist import make_mesh
 from ssni_jax.evals.smoothing import make_programs
-from ssni_jax.evals.votes import Group, Plan, collect, empty_tallies
+from ssni_jax.evals.votes import DrawPlan, Group, collect, empty_tallies
 from ssni_jax.purify import Defense
-from ssni_jax.recipes import denoised, edm_one_step
+from ssni_jax.recipes import edm_one_step
 from ssni_jax.zoo import Pretrained, resolve
 from tests.kit import images
 
 M, K = 8, 3
-PLAN = Plan(20, 130, 0.001, FixedDraws())
+PLAN = DrawPlan(20, 130, 0.001, FixedDraws())
 
 
 @pytree
@@ -39,7 +39,9 @@ LINEAR = Linear(np.random.default_rng(3).normal(size=(12, K)).astype(np.float32)
 
 def group(sigma=0.3, ids=range(M), n=M, seed=0):
     x = np.asarray(images(M, seed=5))[: len(ids)]
-    return Group(jax.random.key(seed), np.asarray(ids, np.int32), x, np.arange(len(ids)) < n, sigma)
+    return Group(
+        jax.random.key(seed), np.asarray(ids, np.int32), x, np.arange(len(ids)) < n, sigma, np.zeros(len(ids), np.int32)
+    )
 
 
 def counted(predict=LINEAR, n_devices=1, batch_size=24, plan=PLAN, **options):
@@ -154,7 +156,7 @@ def test_a_linear_classifiers_certified_radius_never_exceeds_its_true_distance()
     weight = LINEAR.weight[:, :1] * np.asarray([[1, -1]], np.float32)
     for seed in range(4):
         votes = counted(
-            Linear(weight), plan=Plan(50, 2000, 0.001, FixedDraws()), batch_size=2048, n_devices=8, seed=seed
+            Linear(weight), plan=DrawPlan(50, 2000, 0.001, FixedDraws()), batch_size=2048, n_devices=8, seed=seed
         )
         done = certify(votes.selection, votes.estimation, sigma=0.3)
         logits = (np.asarray(images(M, seed=5)) - 0.5).reshape(M, -1) @ weight
@@ -173,10 +175,10 @@ def test_a_batch_that_does_not_divide_over_the_devices_is_refused():
 @pytest.mark.slow
 def test_the_bundled_digits_count_the_same_on_one_and_on_eight_devices():
     defense = Defense(edm_one_step(Pretrained("digits-score")), Pretrained("digits-classifier"))
-    predict, source = resolve(denoised(defense, 0.5)), Digits("test")
+    predict, source = resolve(defense.at_noise(0.5)), Digits("test")
     ids = np.arange(8, dtype=np.int32)
-    digits = Group(jax.random.key(0), ids, source.images[:8], np.ones(8, bool), 0.5)
-    plan = Plan(4, 12, 0.4, FixedDraws())
+    digits = Group(jax.random.key(0), ids, source.images[:8], np.ones(8, bool), 0.5, np.zeros(8, np.int32))
+    plan = DrawPlan(4, 12, 0.4, FixedDraws())
     one, eight = (
         collect(make_programs(make_mesh(devices=jax.devices()[:n]), batch), predict, digits, plan)
         for n, batch in ((1, 32), (8, 64))

@@ -13,7 +13,7 @@ from ssni_jax.convert.lpips import LPIPS
 from ssni_jax.convert.robustbench import DM_WIDE_RESNET, STANDARD
 from ssni_jax.convert.torchvision import RESNET, SQUEEZENET
 from ssni_jax.networks import LpipsConfig, Network, ResNetConfig, SqueezeNetConfig, WideResNetConfig, abstract, unflat
-from ssni_jax.networks.classifier import Classifier, Preprocessing
+from ssni_jax.networks.classifier import PreprocessedClassifier, Preprocessing
 from ssni_jax.networks.lpips import SCALE, SHIFT
 
 Tensors = dict[str, np.ndarray]
@@ -186,7 +186,7 @@ def test_kernels_turn_and_norms_keep_their_place():
 @pytest.mark.parametrize(("family", "make"), [(STANDARD, standard), (DM_WIDE_RESNET, dm), (CIFAR_RESNET, cifar)])
 def test_a_converted_classifier_takes_images(family, make):
     converted = convert(family, make())
-    classify = Classifier(loaded(converted), converted.around)
+    classify = PreprocessedClassifier(loaded(converted), converted.around)
     logits = jax.jit(lambda classify, x: classify(x))(classify, jnp.ones((2, 8, 8, 3)))
     assert logits.shape[0] == 2 and bool(jnp.all(jnp.isfinite(logits)))
 

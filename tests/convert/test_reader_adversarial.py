@@ -79,6 +79,7 @@ def test_nothing_runs_and_the_name_is_told(tmp_path, way, form):
     assert "do not load it" in sentence
 
 
+@pytest.mark.slow
 def test_the_canary_sings_where_a_pickle_is_trusted(tmp_path):
     canary = tmp_path / "ran"
     path = written(tmp_path, touching(canary)["os.system by REDUCE"])

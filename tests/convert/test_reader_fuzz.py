@@ -27,6 +27,13 @@ def run_fuzz(*options: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", fuzz.__name__, *options], cwd=ROOT, capture_output=True, text=True)
 
 
+def test_mutated_files_of_every_format_are_a_tree_or_refused(tmp_path):
+    for name, data in good().items():
+        outcome = fuzz.fuzz(name, data, 3, tmp_path)
+        assert outcome.violations == [] and outcome.trees + outcome.errors == 3
+
+
+@pytest.mark.slow
 def test_mutated_files_are_a_tree_or_refused_in_bounded_time_and_memory():
     result = run_fuzz("100", "--small")
     assert result.returncode == 0, result.stdout + result.stderr

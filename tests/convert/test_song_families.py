@@ -8,7 +8,7 @@ import pytest
 from ssni_jax.convert.edm import EDM, preconditioning
 from ssni_jax.convert.family import convert
 from ssni_jax.convert.jcm import JCM, flax_names
-from ssni_jax.convert.ncsnpp import Block, placed, shape_of
+from ssni_jax.convert.ncsnpp import NcsnppBlock, placed, shape_of
 from ssni_jax.convert.score_sde import SCORE_SDE
 from ssni_jax.networks import EdmCoefficients, IddpmCoefficients, SongUNetConfig, VeCoefficients, VpCoefficients
 from ssni_jax.networks.precondition import ConsistencyCoefficients
@@ -84,19 +84,19 @@ def blocks(num_blocks, widths):
     n, skips = 8, [8]
     for level, width in enumerate(widths):
         if level:
-            yield Block(n, n, True)
+            yield NcsnppBlock(n, n, True)
             skips.append(n)
         for _ in range(num_blocks):
-            yield Block(n, 8 * width, n != 8 * width)
+            yield NcsnppBlock(n, 8 * width, n != 8 * width)
             n = 8 * width
             skips.append(n)
-    yield from (Block(n, n, False), Block(n, n, False))
+    yield from (NcsnppBlock(n, n, False), NcsnppBlock(n, n, False))
     for level, width in reversed(list(enumerate(widths))):
         for _ in range(num_blocks + 1):
-            yield Block(n + skips.pop(), 8 * width, True)
+            yield NcsnppBlock(n + skips.pop(), 8 * width, True)
             n = 8 * width
         if level:
-            yield Block(n, n, True)
+            yield NcsnppBlock(n, n, True)
 
 
 def test_averages_of_score_sde_are_a_list_in_parameter_order():

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ssni_jax.core import protocols
 from ssni_jax.core.pytree import pytree
-from ssni_jax.networks import Classifier, Preprocessing
+from ssni_jax.networks import PreprocessedClassifier, Preprocessing
 
 X = jnp.asarray(np.random.default_rng(0).random((2, 24, 24, 3)), jnp.float32)
 PILLOW = {"linear": Image.Resampling.BILINEAR, "cubic": Image.Resampling.BICUBIC, "lanczos3": Image.Resampling.LANCZOS}
@@ -88,7 +88,7 @@ def test_a_classifier_is_an_argument_of_jit_and_new_weights_do_not_retrace():
         traces.append(1)
         return classifier(x)
 
-    classifier = Classifier(Sums(jnp.ones(3)), Preprocessing((0.5,), (0.25,), 8))
+    classifier = PreprocessedClassifier(Sums(jnp.ones(3)), Preprocessing((0.5,), (0.25,), 8))
     changed = dataclasses.replace(classifier, network=Sums(jnp.asarray([1.0, 2.0, 3.0])))
     renormed = dataclasses.replace(classifier, preprocessing=Preprocessing((0.0,), (0.25,), 8))
     first = run(classifier, X)
@@ -98,7 +98,9 @@ def test_a_classifier_is_an_argument_of_jit_and_new_weights_do_not_retrace():
 
 
 def test_the_gradient_passes_through_preprocessing():
-    slope = jax.grad(lambda x: jnp.sum(Classifier(Sums(jnp.ones(3)), Preprocessing(std=(0.5,), size=12))(x)))(X)
+    slope = jax.grad(
+        lambda x: jnp.sum(PreprocessedClassifier(Sums(jnp.ones(3)), Preprocessing(std=(0.5,), size=12))(x))
+    )(X)
     # Resizing keeps the mean, so 144 outputs divide their weight over 576 inputs.
     np.testing.assert_allclose(jnp.sum(slope, (1, 2)), 144 / 0.5, rtol=1e-4)
 

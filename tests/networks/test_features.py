@@ -7,8 +7,8 @@ import pytest
 from flax import nnx
 
 from ssni_jax.networks import (
-    Classifier,
     Network,
+    PreprocessedClassifier,
     Preprocessing,
     ResNetConfig,
     SongUNetConfig,
@@ -39,8 +39,8 @@ def case(request):
 
 
 @pytest.fixture(scope="module")
-def classifier(case, filled) -> Classifier:
-    return Classifier(filled(case[0].make), Preprocessing((0.5,), (0.25,)))
+def classifier(case, filled) -> PreprocessedClassifier:
+    return PreprocessedClassifier(filled(case[0].make), Preprocessing((0.5,), (0.25,)))
 
 
 @jax.jit
@@ -61,7 +61,7 @@ def test_the_head_reads_the_features(classifier):
 
 
 def test_the_preprocessing_stands_before_features_and_taps(classifier):
-    bare = Classifier(classifier.network)
+    bare = PreprocessedClassifier(classifier.network)
     for seen, expected in zip(everything(classifier, X)[1:], everything(bare, (X - 0.5) / 0.25)[1:], strict=True):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), seen, expected)
 
@@ -72,12 +72,12 @@ def test_every_tap_follows_the_one_before_it(filled):
     arrays = flat(network.state)
     arrays["blocks/stage1_block0/conv1/kernel"] *= 2
     changed = Network(network.graphdef, unflat(network.state, arrays))
-    one, other = (everything(Classifier(each), X)[2] for each in (network, changed))
+    one, other = (everything(PreprocessedClassifier(each), X)[2] for each in (network, changed))
     assert [bool(jnp.any(a != b)) for a, b in zip(one, other, strict=True)] == [False, True, True]
 
 
 def test_squeezenet_shows_the_features_of_lpips(filled):
-    classifier = Classifier(filled(SqueezeNetConfig(n_classes=5).make))
+    classifier = PreprocessedClassifier(filled(SqueezeNetConfig(n_classes=5).make))
     _, features, taps = everything(classifier, X)
     assert len(taps) == 7
     np.testing.assert_allclose(features, jnp.mean(taps[-1], (1, 2)), rtol=1e-5)
@@ -86,7 +86,7 @@ def test_squeezenet_shows_the_features_of_lpips(filled):
 def test_a_network_without_features_is_refused_in_a_sentence(filled):
     denoiser = SongUNetConfig(resolution=8, in_channels=1, out_channels=1, model_channels=4, channel_mult=(1,))
     with pytest.raises(ValueError, match="A SongUNet has no taps: give a classifier such as"):
-        Classifier(filled(denoiser.make)).taps(X[:, :8, :8, :1])
+        PreprocessedClassifier(filled(denoiser.make)).taps(X[:, :8, :8, :1])
 
 
 def test_a_distilled_transformer_shows_its_class_token(filled):
@@ -96,7 +96,8 @@ def test_a_distilled_transformer_shows_its_class_token(filled):
     x = X[:, :8, :8]
     arrays = flat(network.state)
     head, other = ((arrays[f"{name}/kernel"], arrays[f"{name}/bias"]) for name in ("head", "head_dist"))
-    rest = 2 * module(x) - (module.penultimate(x) @ head[0] + head[1])
-    tokens = module.norm(module._outputs(x, None)[-1])
+    logits, features = jax.jit(lambda x: (module(x), module.penultimate(x)))(x)
+    tokens = jax.jit(lambda x: module.norm(module._outputs(x, None)[-1]))(x)
+    rest = 2 * logits - (features @ head[0] + head[1])
     np.testing.assert_allclose(rest, tokens[:, 1] @ other[0] + other[1], rtol=1e-3, atol=1e-4)
     assert module.taps(x)[0].shape == (3, 2, 2, 4)

@@ -9,9 +9,9 @@ from flax import nnx
 from ssni_jax.networks import InceptionConfig, abstract, n_params
 from ssni_jax.networks.inception import (
     LAYOUTS,
+    ConvolutionUnit,
     Fork,
     Pool,
-    Unit,
     follow,
     largest,
     mean_inside,
@@ -42,8 +42,12 @@ def test_a_pool_of_stride_two_reads_whole_windows_only():
 
 
 def test_a_branch_forks_and_joins():
-    branch = (Pool(mean_inside), Unit("a", 4), Fork((Unit("b", 2, (1, 3)), Unit("c", 5, (3, 1)))))
-    units, n = units_of((branch, (Unit("d", 1),)), 3, InceptionConfig(), nnx.Rngs(0))
+    branch = (
+        Pool(mean_inside),
+        ConvolutionUnit("a", 4),
+        Fork((ConvolutionUnit("b", 2, (1, 3)), ConvolutionUnit("c", 5, (3, 1)))),
+    )
+    units, n = units_of((branch, (ConvolutionUnit("d", 1),)), 3, InceptionConfig(), nnx.Rngs(0))
     assert n == 2 + 5 + 1
     a = units["a"](mean_inside(X, 1))
     np.testing.assert_allclose(follow(branch, units, X), jnp.concatenate([units["b"](a), units["c"](a)], -1), rtol=1e-5)

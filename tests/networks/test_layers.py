@@ -20,7 +20,7 @@ from ssni_jax.networks.layers import (
 
 
 def normal(*shape: int) -> jax.Array:
-    return jax.random.normal(jax.random.key(3), shape)
+    return jnp.asarray(np.random.default_rng(3).standard_normal(shape), jnp.float32)
 
 
 def test_a_strided_conv_pads_as_torch_does():
@@ -31,11 +31,11 @@ def test_a_strided_conv_pads_as_torch_does():
     np.testing.assert_allclose(conv(x), x[:, ::2, ::2], rtol=1e-6)
 
 
-@pytest.mark.parametrize("n", [8, 48, 256])
+@pytest.mark.parametrize("n", [8, 256])
 def test_group_norm_standardises_every_group(n):
     x = 3 + 2 * normal(2, 4, 4, n)
     n_groups = min(32, n // 4)
-    groups = np.asarray(GroupNorm(n, eps=0.0)(x)).reshape(2, 16, n_groups, -1)
+    groups = np.asarray(jax.jit(GroupNorm(n, eps=0.0).__call__)(x)).reshape(2, 16, n_groups, -1)
     np.testing.assert_allclose(groups.mean((1, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(groups.var((1, 3)), 1, rtol=1e-5)
 
@@ -57,8 +57,9 @@ def test_constant_attention_returns_the_mean_value():
     layer.qkv.kernel[...] = jnp.concatenate([jnp.zeros((8, 16)), jnp.eye(8)], 1)
     layer.proj.kernel[...] = jnp.eye(8)
     x = normal(2, 4, 4, 8)
-    expected = jnp.broadcast_to(jnp.mean(layer.norm(x), (1, 2), keepdims=True), x.shape)
-    np.testing.assert_allclose(layer(x), expected, atol=1e-6)
+    found, normed = jax.jit(lambda x: (layer(x), layer.norm(x)))(x)
+    expected = np.broadcast_to(np.mean(normed, (1, 2), keepdims=True), x.shape)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_the_positional_embedding_is_sines_then_cosines():
@@ -76,8 +77,8 @@ def test_box_resampling_averages_and_repeats():
 @pytest.mark.parametrize("taps", [(1, 1), (1, 3, 3, 1), (1, 2, 3, 4)])
 def test_upsampling_is_four_times_the_transpose_of_downsampling(taps):
     small, large = normal(1, 4, 4, 2), normal(1, 8, 8, 2) + 1
-    there, back = jnp.vdot(downsample(large, taps), small), jnp.vdot(large, upsample(small, taps))
-    np.testing.assert_allclose(4 * there, back, rtol=1e-5)
+    lower, higher = jax.jit(lambda small, large: (downsample(large, taps), upsample(small, taps)))(small, large)
+    np.testing.assert_allclose(4 * np.vdot(lower, small), np.vdot(large, higher), rtol=1e-5)
 
 
 def test_fir_downsampling_is_the_filter_at_every_second_pixel():

@@ -31,18 +31,18 @@ def remembered(network, x):
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(backward))
 
 
-@pytest.mark.parametrize("remat", ["blocks", "dots"])
-def test_a_block_has_the_same_value_and_gradient(filled, remat):
+def test_a_block_has_the_same_value_and_gradient(filled):
     stage = next(stage for stage in song_unet.encoder_stages(CONFIGS[0]) if stage.attention)
-    block = filled(lambda rngs: song_unet.Block(stage, CONFIGS[0], rngs=rngs))
+    block = filled(lambda rngs: song_unet.SongBlock(stage, CONFIGS[0], rngs=rngs))
     x, emb = jnp.ones((2, 8, 8, 8)) * X[:2], jnp.ones((2, 32))
 
     def value(block, x, remat):
         return jnp.mean(jnp.square(remembering(remat, block)(x, emb, KEYS[:2])))
 
     gradient = jax.jit(jax.value_and_grad(value, argnums=(0, 1)), static_argnums=2)
-    for one, other in zip(*(jax.tree.leaves(gradient(block, x, how)) for how in (remat, "none")), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    none, *others = (gradient(block, x, remat) for remat in REMAT)
+    for other in others:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), other, none)
 
 
 @pytest.mark.slow
@@ -57,10 +57,10 @@ def test_values_and_gradients_are_the_same(config, filled):
             np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=["song", "adm"])
+@pytest.mark.parametrize("config", [CONFIGS[0], pytest.param(CONFIGS[1], marks=pytest.mark.slow)], ids=["song", "adm"])
 def test_a_deeper_network_remembers_less_by_the_block(config, filled):
     """The backward pass of "blocks" is given little more than a block's input each; XLA decides what it makes of it."""
-    deep = dataclasses.replace(config, num_blocks=4, attn_resolutions=())
+    deep = dataclasses.replace(config, num_blocks=3, attn_resolutions=())
     none, blocks, dots = (remembered(filled(dataclasses.replace(deep, remat=remat).make), X) for remat in REMAT)
     assert blocks < 0.6 * dots < 0.6 * 0.6 * none
 

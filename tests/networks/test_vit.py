@@ -48,7 +48,9 @@ def test_the_eps_of_a_layer_norm_is_added_to_the_variance():
 
 
 def test_a_batch_is_a_bag(network):
-    np.testing.assert_allclose(run(network, X)[2:3], run(network, X[2:3]), rtol=1e-4, atol=1e-5)
+    """Row 0 becomes a copy of row 2: the other rows stay what they were, and equal rows give equal outputs."""
+    one, other = run(network, X), run(network, X.at[0].set(X[2]))
+    np.testing.assert_allclose(other, one[jnp.array([2, 1, 2, 3])], rtol=1e-4, atol=1e-5)
 
 
 def test_patches_are_squares_row_by_row():
@@ -106,8 +108,8 @@ def test_the_gradient_is_finite(network):
     ("change", "n"),
     [
         ({}, 86_567_656),
-        (SMALL, 22_050_664),
-        ({**LARGE, "mlp_width": 4096}, 304_326_632),
+        pytest.param(SMALL, 22_050_664, marks=pytest.mark.slow),
+        pytest.param({**LARGE, "mlp_width": 4096}, 304_326_632, marks=pytest.mark.slow),
         ({**SMALL, "distilled": True}, 22_436_432),
         ({"patch": 32}, 88_224_232),
     ],

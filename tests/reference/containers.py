@@ -11,14 +11,17 @@ from tests.reference.case import Case, Check, compare
 from tests.reference.networks import SMALL, family_of, options_of, run, tree_of
 
 
-def checks(folder: Path) -> Iterator[Check]:
-    """Every file of a network's case that is none of its own: a checkpoint as its project writes it."""
+def checks(folder: Path, *, averages: bool = True) -> Iterator[Check]:
+    """Every file of a network's case that is none of its own: a checkpoint as its project writes it.
+
+    `averages` also runs the network with the averaged weights, where the case has outputs of theirs.
+    """
     for file in sorted(folder.iterdir()):
         if file.suffix not in (".npz", ".json"):
-            yield from container(Case(folder), file)
+            yield from container(Case(folder), file, averages)
 
 
-def container(case: Case, file: Path) -> Iterator[Check]:
+def container(case: Case, file: Path, averages: bool) -> Iterator[Check]:
     """Raw and averaged weights, as far as the file has both."""
     for weights, wanted in expected(case).items():
         found = convert(family_of(case), read_checkpoint(file), options_of(case), weights).arrays
@@ -26,7 +29,7 @@ def container(case: Case, file: Path) -> Iterator[Check]:
             raise ValueError(f"{file} gives other parameters than its case: {sorted(found.keys() ^ wanted.keys())}")
         error = max(float(np.abs(found[key] - wanted[key]).max()) for key in wanted)
         yield compare(case.name, f"{file.name} ({weights})", error, np.zeros(()), 0.0)
-    if case.has_averages:
+    if averages and case.has_averages:
         io = case.io() | case.io("io_ema.npz")
         yield compare(case.name, "model (ema)", run(case, case.tensors("ema:"), io, "model")[0], io["out_model"], SMALL)
 

@@ -20,7 +20,7 @@ from ssni_jax.convert.lpips import LPIPS
 from ssni_jax.convert.robustbench import DM_WIDE_RESNET, STANDARD
 from ssni_jax.convert.score_sde import SCORE_SDE
 from ssni_jax.convert.torchvision import RESNET
-from ssni_jax.networks import Classifier, Network, Preconditioned
+from ssni_jax.networks import Network, Preconditioned, PreprocessedClassifier
 from ssni_jax.networks.network import abstract, unflat
 from tests.reference.case import Case, Check, compare, relative
 
@@ -43,11 +43,11 @@ SMALL, FULL, MOST_SMALL = 1e-5, 1e-4, 20_000_000
 IS_FLAX = "flax"
 
 
-def checks(folder: Path, *, bfloat16: bool = False) -> Iterator[Check]:
-    """Every output of a network's case."""
+def checks(folder: Path, *, bfloat16: bool = False, n_outputs: int | None = None) -> Iterator[Check]:
+    """The outputs of a network's case by name, or the first `n_outputs` of them."""
     case = Case(folder)
     tensors, io = case.tensors(), case.io()
-    for output in sorted(name.removeprefix("out_") for name in io if name.startswith("out_")):
+    for output in sorted(name.removeprefix("out_") for name in io if name.startswith("out_"))[:n_outputs]:
         found, converted = run(case, tensors, io, output)
         facts: dict[str, Any] = {"params": sum(array.size for array in converted.arrays.values())}
         if bfloat16:
@@ -147,7 +147,7 @@ def score(converted: Converted, io: Mapping[str, Any]) -> Call:
 def logits(converted: Converted, io: Mapping[str, Any]) -> Call:
     """A classifier on [0, 1] images if its case normalises inside, else on normalised ones."""
     bare = io["x"].shape[1] > 32
-    return (io["x"],), lambda net, x: net(x) if bare else Classifier(net, converted.around)(x)
+    return (io["x"],), lambda net, x: net(x) if bare else PreprocessedClassifier(net, converted.around)(x)
 
 
 def features(converted: Converted, io: Mapping[str, Any]) -> Call:

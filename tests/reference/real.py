@@ -17,7 +17,7 @@ from ssni_jax.convert.family import Family, convert, state_dict
 from ssni_jax.convert.lpips import LPIPS
 from ssni_jax.convert.torchvision import SQUEEZENET
 from ssni_jax.core.types import Tree
-from ssni_jax.networks import Classifier
+from ssni_jax.networks import PreprocessedClassifier
 from tests.reference.case import Check, compare
 from tests.reference.networks import network
 
@@ -75,7 +75,7 @@ def distances(distance: Tree, images: np.ndarray, small: np.ndarray) -> dict[str
 def classified(file: Path, family: Family, images: np.ndarray) -> np.ndarray:
     """Logits of a released classifier on uint8 images, 500 at a time."""
     converted = convert(family, read_checkpoint(file))
-    classifier: Any = Classifier(network(converted), converted.around)
+    classifier: Any = PreprocessedClassifier(network(converted), converted.around)
     run = jax.jit(lambda classifier, x: classifier(x))
     blocks = (images[i : i + BLOCK] for i in range(0, len(images), BLOCK))
     return np.concatenate([run(classifier, jnp.asarray(block, jnp.float32) / 255) for block in blocks])

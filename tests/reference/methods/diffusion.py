@@ -76,10 +76,9 @@ def ddpm_ancestral(converted: Converted, io: Io) -> Outputs:
 
 def first_step(purifier: Purifier, done: Purified) -> tuple[jax.Array, jax.Array]:
     """Its estimate, and the logarithm of its variance in variance-preserving coordinates."""
-    grid = purifier.rounds[0].grid(done.t[0])
-    hi, lo = (purifier.schedule.sigma(times) for times in grid[:2])
+    hi, lo = purifier.rounds[0].grid(purifier.schedule, done.t[0])[:2]
     x0, deviation = Learned()(purifier.denoise, 2 * done.noised - 1, hi, lo)
-    return x0, 2 * jnp.log(over(purifier.schedule.scale(grid[1]), x0) * deviation)
+    return x0, 2 * jnp.log(over(purifier.schedule.scale(purifier.schedule.inverse(lo)), x0) * deviation)
 
 
 def edm_heun(converted: Converted, io: Io) -> Outputs:

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ssni_jax.convert.family import Converted
-from ssni_jax.core.fingerprint import fingerprint
 from ssni_jax.core.protocols import Denoiser
 from ssni_jax.purify import Calibration, Held, Purifier, ScoreNorm
 from ssni_jax.recipes import ddpm_released, ssni_l_released, ssni_n_released
+from ssni_jax.schedules import VE, VP
 from ssni_jax.solvers import Ancestral
 from tests.reference.methods.case import Io, Outputs, by_index, denoiser, nchw, nhwc, purified
 from tests.reference.methods.recorded import recorded, rows
@@ -53,7 +53,8 @@ def ssni_l_ddpm(converted: Converted, io: Io) -> Outputs:
 
 
 def calibration(denoise: Denoiser, io: Io) -> Calibration:
-    return Calibration(tuple(io["in_reference_norms"].tolist()), fingerprint(denoise), "case", "reference norms", 20)
+    norms = io["in_reference_norms"].tolist()
+    return Calibration.measured(ScoreNorm(denoise, VP(), 20), norms, data="case", images="reference norms")
 
 
 def sample_specific(purifier: Purifier, io: Io) -> Outputs:
@@ -62,7 +63,7 @@ def sample_specific(purifier: Purifier, io: Io) -> Outputs:
     grids: list[Any] = [each.grid for each in purifier.rounds]
     done = purified(purifier, nhwc(io["in_x01"]), nhwc(io["in_noise"]), [grid.n_steps for grid in grids])
     indices = {
-        f"index_sequence_{i}": integers(grid(t)[-2::-1]).T - 1
+        f"index_sequence_{i}": integers(grid(VE(), t)[-2::-1]).T - 1
         for i, (grid, t) in enumerate(zip(grids, done.t, strict=True))
     }
     return {"t": integers(done.t), "purified01": nchw(done.image), **indices}
