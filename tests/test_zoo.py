@@ -140,3 +140,12 @@ def test_a_network_in_bfloat16_is_close_has_the_same_parameters_and_says_so(name
 def test_another_dtype_is_refused():
     with pytest.raises(ValueError, match="dtype is 'float8', but it must be one of float32, bfloat16"):
         Pretrained("digits-score", dtype="float8").load()
+
+
+@pytest.mark.parametrize("name", ["digits-undefended", "digits-ssni-n"])
+def test_the_networks_of_a_preset_are_put_in_place_as_arguments(name):
+    """No stored network is left, and its arrays are leaves: as constants of a program they could not be sharded."""
+    before, after = preset(name), resolve(preset(name))
+    assert any(isinstance(leaf, Pretrained) for leaf in jax.tree.leaves(before))
+    assert not any(isinstance(leaf, Pretrained) for leaf in jax.tree.leaves(after))
+    assert sum(np.size(leaf) for leaf in jax.tree.leaves(after)) > 1000

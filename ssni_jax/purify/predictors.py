@@ -164,7 +164,10 @@ class Plainly:
 
 
 def predictor(classify: Classifier | Callable[..., Logits]) -> Undefended:
-    """Any classifier of images in [0, 1] as a predictor: a pytree, whose arrays stay arguments, or a plain function."""
-    leaves = jax.tree.leaves(classify)
-    is_tree = not any(leaf is classify for leaf in leaves)
-    return Undefended(cast(Classifier, classify) if is_tree else Plainly(classify))
+    """Any classifier of images in [0, 1] as a predictor: a pytree, a stored network, or a plain function.
+
+    Arrays in a pytree stay arguments of compiled programs.
+    """
+    is_leaf = any(leaf is classify for leaf in jax.tree.leaves(classify))
+    is_plain = is_leaf and not dataclasses.is_dataclass(classify)  # a stored network is a dataclass that waits for it
+    return Undefended(Plainly(cast(Callable[[Images], Logits], classify)) if is_plain else cast(Classifier, classify))
