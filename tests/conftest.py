@@ -1,6 +1,7 @@
 """Eight CPU devices, every annotation of the package checked at run time, and compiled programs kept between runs."""
 
 import functools
+import gc
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
+gc.set_threshold(100_000, 50, 100)  # tracing makes millions of small objects, of which few are garbage
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_disable_most_optimizations", True)  # here compiling takes longer than running
