@@ -3,10 +3,13 @@
 import functools
 import gc
 import os
+from importlib.metadata import version
 from pathlib import Path
 
-# Without the newer fusion emitters, and in one piece, small programs compile in half the time. XLA reads this once.
-FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+# In one piece, and without the fusion emitters of jaxlib 0.10, small programs compile in half the time. XLA reads these
+# flags once, and a jaxlib that does not know one of them ends the process.
+EMITTERS = "--xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""
+FLAGS = f"--xla_cpu_parallel_codegen_split_count=1 {EMITTERS}"
 os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}"
 
 import jax  # noqa: E402
