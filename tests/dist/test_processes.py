@@ -74,6 +74,7 @@ def port():
         return free.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_two_processes_hold_one_global_batch(port):
     processes = [launch(i, port, 60) for i in range(2)]
     for process in processes:
@@ -81,6 +82,7 @@ def test_two_processes_hold_one_global_batch(port):
         assert "2 8 True 15" in out, err
 
 
+@pytest.mark.slow
 def test_a_missing_process_is_said_in_one_sentence(port):
     process = launch(1, port, 2)
     _, err = process.communicate(timeout=120)
