@@ -185,7 +185,7 @@ class ReadAhead:
 
     def __init__(self, load: Callable[[WorkUnit], Any], units: Sequence[WorkUnit]):
         self.load, self.units = load, list(units)
-        self.readings: dict[str, Future[Any]] = {}
+        self.readings: dict[WorkUnit, Future[Any]] = {}
 
     def __enter__(self) -> "ReadAhead":
         self.pool = ThreadPoolExecutor(1, thread_name_prefix="reading")
@@ -197,9 +197,10 @@ class ReadAhead:
     def __call__(self, unit: WorkUnit) -> "Future[Any]":
         """The reading of a unit, under way since the unit before it was asked for."""
         at = self.units.index(unit)
-        for near in self.units[at : at + 2]:
-            self.readings.setdefault(near.name, self.pool.submit(self.load, near))
-        return self.readings.pop(unit.name)
+        wanted = self.units[at : at + 2]
+        under_way = self.readings  # of a unit that another job took meanwhile, too: it is forgotten here
+        self.readings = {near: under_way.get(near) or self.pool.submit(self.load, near) for near in wanted}
+        return self.readings.pop(unit)
 
 
 def attempt(function: Callable[[], T]) -> tuple[T | None, Exception | None]:
