@@ -11,6 +11,7 @@ from jaxtyping import Array, Int
 from ssni_jax.core.protocols import Step
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Level, Levels, Tree
+from ssni_jax.solvers.adjusted import Adjusted
 from ssni_jax.solvers.solve import advance
 
 
@@ -34,30 +35,24 @@ class Observed:
     """A denoiser that remembers its first estimate since `forget`, within one traced step."""
 
     def __init__(self, denoise: DenoiseFn):
-        self.denoise = denoise
+        self.denoise = Adjusted(denoise, self._remembered)
         self.estimates: list[Images] = []
 
     def __call__(self, x: Images, sigma: Level) -> Images:
-        self.estimates.append(self.denoise(x, sigma))
-        return self.estimates[-1]
+        return self.denoise(x, sigma)
 
     @property
     def with_extra(self) -> Callable[[Images, Level], tuple[Images, Any]] | None:
         """The denoiser's own, observed; None for a denoiser without further channels."""
-        inner = getattr(self.denoise, "with_extra", None)
-        if inner is None:
-            return None
-
-        def with_extra(x: Images, sigma: Level) -> tuple[Images, Any]:
-            x0, extra = inner(x, sigma)
-            self.estimates.append(x0)
-            return x0, extra
-
-        return with_extra
+        return self.denoise.with_extra
 
     def forget(self) -> None:
         """Begins a new step."""
         self.estimates.clear()
+
+    def _remembered(self, x: Images, sigma: Level, x0: Images) -> Images:
+        self.estimates.append(x0)
+        return x0
 
 
 def solve_and_save(

@@ -6,7 +6,7 @@ from ssni_jax.core.protocols import Guide
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import DenoiseFn, Images, Keys
-from ssni_jax.purify.guides.guided import Adjusted
+from ssni_jax.solvers.adjusted import Adjusted
 
 
 @pytree

@@ -7,7 +7,7 @@ from jaxtyping import Array, Complex, Float
 from ssni_jax.core.arrays import to_diffusion_range, to_unit_range
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
-from ssni_jax.purify.guides.guided import Adjusted
+from ssni_jax.solvers.adjusted import Adjusted
 
 Spectrum = Complex[Array, "B H W C"]
 

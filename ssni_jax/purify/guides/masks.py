@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from ssni_jax.core.arrays import over, to_unit_range
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
-from ssni_jax.purify.guides.guided import Adjusted
+from ssni_jax.solvers.adjusted import Adjusted
 
 Mask = Float[Array, "B H W 1"]
 

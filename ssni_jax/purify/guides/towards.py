@@ -9,8 +9,8 @@ from ssni_jax.core.arrays import over
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import normal_like
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
-from ssni_jax.purify.guides.guided import Adjusted
 from ssni_jax.purify.guides.similarity import NegativeMse, Similarity
+from ssni_jax.solvers.adjusted import Adjusted
 
 
 @runtime_checkable
