@@ -97,6 +97,16 @@ class NeedsNoise:
 
 
 @pytree
+class Linear:
+    """A classifier: logits from fixed directions, [pixels, classes]."""
+
+    weight: np.ndarray
+
+    def __call__(self, x):
+        return x.reshape(x.shape[0], -1) @ self.weight
+
+
+@pytree
 class Bright:
     """A mask of the pixels above the threshold."""
 

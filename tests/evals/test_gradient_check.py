@@ -23,19 +23,9 @@ from ssni_jax.evals.gradient_check import (
     stored_gradient,
 )
 from ssni_jax.purify import Defense, NoDeviation
-from tests.kit import SHAPE, images, keys, recipes
+from tests.kit import SHAPE, Linear, images, keys, recipes
 
 CASE = Case(keys(6), images(6), jnp.arange(6) % 5, CrossEntropy())
-
-
-@pytree
-class Linear:
-    """Logits from fixed random directions."""
-
-    weight: np.ndarray
-
-    def __call__(self, x):
-        return x.reshape(x.shape[0], -1) @ self.weight
 
 
 @pytree

@@ -11,16 +11,7 @@ from ssni_jax.dist import make_mesh, rows
 from ssni_jax.evals.attacked import make_driver
 from ssni_jax.evals.prediction import make_predict
 from ssni_jax.purify import Defense, Undefended, Vote, predictor
-from tests.kit import SHAPE, images, keys, recipes
-
-
-@pytree
-class Linear:
-    weight: np.ndarray
-
-    def __call__(self, x):
-        return x.reshape(x.shape[0], -1) @ self.weight
-
+from tests.kit import SHAPE, Linear, images, keys, recipes
 
 CLASSIFY = Linear(np.random.default_rng(0).normal(size=(int(np.prod(SHAPE)), 5)).astype(np.float32))
 

@@ -10,7 +10,6 @@ import pytest
 
 from ssni_jax.certify import AlphaSpending, certify
 from ssni_jax.certify import predict as majority
-from ssni_jax.core.arrays import over
 from ssni_jax.core.pytree import pytree
 from ssni_jax.data import Digits
 from ssni_jax.experiments import Certification
@@ -21,18 +20,9 @@ from ssni_jax.journal.status import is_complete, status
 from ssni_jax.lifecycle import Stopper
 from ssni_jax.purify import Defense, Vote, predictor
 from ssni_jax.recipes import edm_one_step
+from tests.kit import Gaussian
 
 SIGMAS = (0.1, 0.4)
-
-
-@pytree
-class Shrink:
-    """A Gaussian denoiser."""
-
-    std: float = 0.7
-
-    def __call__(self, x, sigma):
-        return over(self.std**2 / (self.std**2 + jnp.square(sigma)), x) * x
 
 
 @pytree
@@ -63,7 +53,7 @@ def templates():
 
 @pytest.fixture(scope="module")
 def experiment():
-    defense = Defense(edm_one_step(Shrink()), Linear(templates()))
+    defense = Defense(edm_one_step(Gaussian(0.7)), Linear(templates()))
     return Certification(
         "toy", defense, Digits("test"), SIGMAS, n_selection=20, n_estimation=200, distance=MeanSquare(), n_quality=2,
         n_images=10, every=7, batch_size=64, n_together=4,
@@ -202,7 +192,7 @@ def test_a_vote_counts_the_calls_of_all_its_draws_and_keeps_randomness_apart(exp
             return Linear(templates())(x)
 
     vote = dataclasses.replace(
-        experiment, defense=Vote(Defense(edm_one_step(Shrink()), Noisy()), 3), sigmas=(0.1,), n_images=2
+        experiment, defense=Vote(Defense(edm_one_step(Gaussian(0.7)), Noisy()), 3), sigmas=(0.1,), n_images=2
     )
     assert [record["calls"] for record in run(vote, tmp_path)] == [3.0, 3.0]
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from ssni_jax.attacks import Linf, Objective, Pgd
-from ssni_jax.core.arrays import over
 from ssni_jax.core.pytree import pytree
 from ssni_jax.data import AdversarialImages, Digits, Npz
 from ssni_jax.experiments import Evaluation
@@ -22,36 +21,17 @@ from ssni_jax.lifecycle import Stopper
 from ssni_jax.purify import Defense, Rounded, ScoreNorm, SsniSigmoid, Surrogate, Vote, predictor
 from ssni_jax.recipes import diffpure_ddpm
 from ssni_jax.schedules import VP
+from tests.kit import Gaussian, Linear
 
 N_IMAGES = 20
 
 
-@pytree
-class Shrink:
-    """A Gaussian denoiser."""
-
-    std: float = 0.7
-
-    def __call__(self, x, sigma):
-        return over(self.std**2 / (self.std**2 + jnp.square(sigma)), x) * x
-
-
-@pytree
-class Linear:
-    """Logits from fixed random directions."""
-
-    weight: np.ndarray
-
-    def __call__(self, x):
-        return x.reshape(x.shape[0], -1) @ self.weight
-
-
 @pytest.fixture(scope="module")
 def experiment():
-    base = diffpure_ddpm(Shrink(), n_steps=5)
+    base = diffpure_ddpm(Gaussian(0.7), n_steps=5)
     level = Rounded(SsniSigmoid(mean=14.0, tau=2.0))
     rounds = (dataclasses.replace(base.rounds[0], level=level),)
-    purify = dataclasses.replace(base, rounds=rounds, deviation=ScoreNorm(Shrink(), VP(), 2))
+    purify = dataclasses.replace(base, rounds=rounds, deviation=ScoreNorm(Gaussian(0.7), VP(), 2))
     weight = np.random.default_rng(0).normal(size=(64, 10)).astype(np.float32)
     objective = Objective(n_draws=2, hold=True, differentiate=Surrogate(2))
     return Evaluation(
