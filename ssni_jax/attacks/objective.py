@@ -16,6 +16,17 @@ from ssni_jax.core.types import Images, Keys, Labels, Level
 Draws = Float[Array, "K B"]
 
 
+class Evaluated(NamedTuple):
+    """Loss, and whether the answer is wrong, of every draw and row; an invalid answer is not wrong."""
+
+    loss: Draws
+    wrong: Bool[Array, "K B"]
+
+    def mean(self) -> tuple[Level, Level]:
+        """Mean loss and the share of wrong draws, per row."""
+        return jnp.mean(self.loss, axis=0), jnp.mean(self.wrong.astype(self.loss.dtype), axis=0)
+
+
 class Sampled(NamedTuple):
     """Loss, gradient at x, and whether the answer is wrong, of every draw and row; an invalid answer is not wrong."""
 
@@ -69,22 +80,20 @@ class Objective:
         """The keys of iteration i, counted from 0, of an attack with these keys."""
         return fold(keys, 1 if self.fixed_keys else i + 1)
 
-    def values(self, keys: Keys, x: Images, y: Labels) -> Draws:
-        """The loss of every draw."""
-        return self._over_draws(keys, x, lambda predict, keys: self.loss(predict.trace(keys, x), y))
+    def evaluate(self, keys: Keys, x: Images, y: Labels) -> Evaluated:
+        """Loss and answer of every draw, without a gradient."""
+        return self._over_draws(keys, x, lambda predict, keys: self._judged(predict, keys, x, y))
 
     def sample(self, keys: Keys, x: Images, y: Labels) -> Sampled:
         """Loss, gradient and answer of every draw."""
 
         def one(predict: Any, keys: Keys) -> Sampled:
-            def total(x: Images) -> tuple[Array, tuple[Level, Bool[Array, " B"]]]:
-                trace = predict.trace(keys, x)
-                loss = self.loss(trace, y)
-                finite = jnp.all(jnp.isfinite(trace.logits), axis=1)
-                return jnp.sum(loss), (loss, finite & (jnp.argmax(trace.logits, axis=1) != y))
+            def total(x: Images) -> tuple[Array, Evaluated]:
+                evaluated = self._judged(predict, keys, x, y)
+                return jnp.sum(evaluated.loss), evaluated
 
-            gradient, (loss, wrong) = jax.grad(total, has_aux=True)(x)
-            return Sampled(loss, gradient, wrong)
+            gradient, evaluated = jax.grad(total, has_aux=True)(x)
+            return Sampled(evaluated.loss, gradient, evaluated.wrong)
 
         return self._over_draws(keys, x, one)
 
@@ -96,6 +105,12 @@ class Objective:
     def gradient(self, keys: Keys, x: Images, y: Labels) -> Images:
         """The mean gradient over the draws."""
         return self.ascend(keys, x, y).gradient
+
+    def _judged(self, predict: Any, keys: Keys, x: Images, y: Labels) -> Evaluated:
+        """Loss and answer of one draw."""
+        trace = predict.trace(keys, x, getattr(self.loss, "save", None))
+        finite = jnp.all(jnp.isfinite(trace.logits), axis=1)
+        return Evaluated(self.loss(trace, y), finite & (jnp.argmax(trace.logits, axis=1) != y))
 
     def _over_draws(self, keys: Keys, x: Images, one: Any) -> Any:
         predict = self.predict.hold(fold(keys, 0), x) if self.hold else self.predict

@@ -164,12 +164,13 @@ def test_draws_a_few_at_a_time_are_the_same_draws():
     np.testing.assert_allclose(few, together, atol=1e-6)
 
 
-def test_values_and_samples_are_those_of_each_draw():
+def test_evaluations_and_samples_are_those_of_each_draw():
     objective = Objective(n_draws=3).of(Noisy())
-    values, drawn = jax.jit(objective.values)(keys(B), X, Y), jax.jit(objective.sample)(keys(B), X, Y)
+    values, drawn = jax.jit(objective.evaluate)(keys(B), X, Y), jax.jit(objective.sample)(keys(B), X, Y)
     expected = jnp.stack([CrossEntropy()(Noisy().trace(fold(keys(B), i), X), Y) for i in range(3)])
-    np.testing.assert_allclose(values, expected, atol=1e-5)
-    np.testing.assert_allclose(drawn.loss, values, atol=1e-5)
+    np.testing.assert_allclose(values.loss, expected, atol=1e-5)
+    np.testing.assert_allclose(drawn.loss, values.loss, atol=1e-5)
+    np.testing.assert_array_equal(drawn.wrong, values.wrong)
     answers = jnp.stack([jnp.argmax(Noisy()(fold(keys(B), i), X), axis=1) for i in range(3)])
     np.testing.assert_array_equal(drawn.wrong, answers != Y)
     ascent = jax.jit(objective.ascend)(keys(B), X, Y)
