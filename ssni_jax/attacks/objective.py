@@ -11,7 +11,7 @@ from ssni_jax.attacks.losses import CrossEntropy, TraceLoss
 from ssni_jax.core.protocols import Differentiation
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold
-from ssni_jax.core.types import Images, Keys, Labels, Level
+from ssni_jax.core.types import Images, Keys, Labels, Level, Logits
 
 Draws = Float[Array, "K B"]
 
@@ -71,6 +71,10 @@ class Objective:
         """This objective about the predictor whose gradients `differentiate` gives for `predict`."""
         return dataclasses.replace(self, predict=predict if self.differentiate is None else self.differentiate(predict))
 
+    def about(self, loss: TraceLoss) -> "Objective":
+        """This objective with another loss."""
+        return dataclasses.replace(self, loss=loss)
+
     @property
     def gradient_name(self) -> str:
         """How gradients are taken, in words."""
@@ -83,6 +87,10 @@ class Objective:
     def evaluate(self, keys: Keys, x: Images, y: Labels) -> Evaluated:
         """Loss and answer of every draw, without a gradient."""
         return self._over_draws(keys, x, lambda predict, keys: self._judged(predict, keys, x, y))
+
+    def mean_scores(self, keys: Keys, x: Images) -> Logits:
+        """The mean of the scores over the draws."""
+        return jnp.mean(self._over_draws(keys, x, lambda predict, keys: predict.trace(keys, x).scores), axis=0)
 
     def sample(self, keys: Keys, x: Images, y: Labels) -> Sampled:
         """Loss, gradient and answer of every draw."""

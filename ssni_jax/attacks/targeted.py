@@ -1,0 +1,83 @@
+"""Wrappers of an attack: another loss, or a target class per image."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ssni_jax.attacks.attack import Attack, Attacked
+from ssni_jax.attacks.losses import TargetedDlr, TargetedLoss, TraceLoss
+from ssni_jax.attacks.objective import Objective
+from ssni_jax.core.pytree import pytree
+from ssni_jax.core.rng import fold
+from ssni_jax.core.types import Images, Keys, Labels, Logits, Tree
+
+TARGET = (1 << 20) + (1 << 19)  # beyond every iteration and restart that the keys are folded with
+
+
+@pytree
+class WithLoss:
+    """`attack` with its own loss, whatever the objective's is: ensembles combine attacks on several losses."""
+
+    attack: Attack
+    loss: TraceLoss
+
+    @property
+    def n_iterations(self) -> int:
+        return self.attack.n_iterations
+
+    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels) -> Tree:
+        return self.attack.init(keys, objective.about(self.loss), x, y)
+
+    def update(self, keys: Keys, i: Any, objective: Objective, state: Tree, x: Images, y: Labels) -> Tree:
+        return self.attack.update(keys, i, objective.about(self.loss), state, x, y)
+
+    def result(self, state: Tree) -> Attacked:
+        return self.attack.result(state)
+
+
+class TargetedState(NamedTuple):
+    """The target class of each row, and the state of the attack towards it."""
+
+    target: Labels
+    inner: Tree
+
+
+@pytree
+class Targeted:
+    """`attack` towards one class per image: the wrong one with the `rank`-th highest score on the clean image.
+
+    `loss` is targeted. Ranks are counted from 1 and begin again after the last class (Croce & Hein 2020, APGD-T).
+    """
+
+    attack: Attack
+    rank: int = 1
+    loss: TargetedLoss = TargetedDlr()
+
+    @property
+    def n_iterations(self) -> int:
+        return self.attack.n_iterations
+
+    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels) -> TargetedState:
+        target = ranked_class(objective.mean_scores(fold(keys, TARGET), x), y, self.rank)
+        return TargetedState(target, self.attack.init(keys, self._towards(target, objective), x, y))
+
+    def update(
+        self, keys: Keys, i: Any, objective: Objective, state: TargetedState, x: Images, y: Labels
+    ) -> TargetedState:
+        towards = self._towards(state.target, objective)
+        return TargetedState(state.target, self.attack.update(keys, i, towards, state.inner, x, y))
+
+    def result(self, state: TargetedState) -> Attacked:
+        return self.attack.result(state.inner)
+
+    def _towards(self, target: Labels, objective: Objective) -> Objective:
+        return objective.about(self.loss.towards(target))
+
+
+def ranked_class(scores: Logits, y: Labels, rank: Any) -> Labels:
+    """The class with the `rank`-th highest score among those that are not y; ranks beyond the last begin again."""
+    n_others = scores.shape[1] - 1
+    others = jnp.where(jax.nn.one_hot(y, n_others + 1, dtype=bool), -jnp.inf, scores)
+    order = jnp.argsort(-others, axis=1)
+    return jnp.take(order, (rank - 1) % n_others, axis=1)
