@@ -4,6 +4,7 @@ from ssni_jax.attacks.attack import Attack, Attacked
 from ssni_jax.attacks.losses import CrossEntropy, Margin, TraceLoss
 from ssni_jax.attacks.objective import Ascent, Objective, Sampled
 from ssni_jax.attacks.pgd import Pgd
+from ssni_jax.attacks.spsa import Gaussian, Rademacher, Spsa
 from ssni_jax.attacks.threats import L2, Linf, Sign, Unit
 
 __all__ = [
@@ -12,12 +13,15 @@ __all__ = [
     "Attack",
     "Attacked",
     "CrossEntropy",
+    "Gaussian",
     "Linf",
     "Margin",
     "Objective",
     "Pgd",
+    "Rademacher",
     "Sampled",
     "Sign",
+    "Spsa",
     "TraceLoss",
     "Unit",
 ]
