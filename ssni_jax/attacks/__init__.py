@@ -5,6 +5,7 @@ from ssni_jax.attacks.losses import CrossEntropy, Margin, TraceLoss
 from ssni_jax.attacks.objective import Ascent, Objective, Sampled
 from ssni_jax.attacks.pgd import Pgd
 from ssni_jax.attacks.spsa import Gaussian, Rademacher, Spsa
+from ssni_jax.attacks.stadv import StAdv
 from ssni_jax.attacks.threats import L2, Linf, Sign, Unit
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Sampled",
     "Sign",
     "Spsa",
+    "StAdv",
     "TraceLoss",
     "Unit",
 ]
