@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import zlib
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -122,7 +123,7 @@ def corrupted(x: Float[np.ndarray, "H W C"], name: str, severity: int, id: int) 
     return np.clip(result, 0, 1).astype(np.float32)
 
 
-def constants(name: str, severity: int, sides: tuple[int, ...]) -> tuple[float | int | Flakes, ...]:
+def constants(name: str, severity: int, sides: tuple[int, ...]) -> tuple[Any, ...]:
     """The constants of a corruption for images of this size; lengths of the elastic one in pixels."""
     small = max(sides) <= LARGEST_SMALL
     chosen = (SMALL if small else LARGE)[name][severity - 1]

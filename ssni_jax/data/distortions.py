@@ -5,6 +5,7 @@ noise differs from that of the released data sets while the constants and the ki
 """
 
 import io
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,14 +92,14 @@ def snow(rng: RandomState, x: Image, flakes: Flakes, keep: float) -> Image:
 
 def frost(rng: RandomState, x: Image, keep: float, share: float) -> Image:
     """A weighted sum of image and frost; the texture is generated, where the released code has six photographs."""
-    texture = crystals(rng, *x.shape[:2])
+    texture = crystals(rng, x.shape[:2])
     return keep * x + share * (texture if x.shape[-1] == 3 else luma(texture))
 
 
 def fog(rng: RandomState, x: Image, thickness: float, decay: float) -> Image:
     """A plasma fractal, added and scaled back to the brightest value of the image."""
     brightest = x.max()
-    return (x + thickness * plasma(rng, *x.shape[:2], decay)) * brightest / (brightest + thickness)
+    return (x + thickness * plasma(rng, x.shape[:2], decay)) * brightest / (brightest + thickness)
 
 
 def brightness(rng: RandomState, x: Image, gain: float) -> Image:
@@ -114,11 +115,11 @@ def contrast(rng: RandomState, x: Image, factor: float) -> Image:
     return mean + factor * (x - mean)
 
 
-def elastic_transform(rng: RandomState, x: Image, strength: float, std: float, affine: float) -> Image:
-    """A random affine map that moves three points by up to `affine` pixels, then a smooth random field of moves."""
+def elastic_transform(rng: RandomState, x: Image, strength: float, std: float, reach: float) -> Image:
+    """A random affine map that moves three points by up to `reach` pixels, then a smooth random field of moves."""
     rows, columns = np.meshgrid(*map(np.arange, x.shape[:2]), indexing="ij")
     points = np.stack([rows, columns, np.ones_like(rows)]).astype(float)
-    x = interpolated(x, np.tensordot(_affine(rng, *x.shape[:2], affine), points, 1), "mirror")
+    x = interpolated(x, np.tensordot(affine(rng, x.shape[:2], reach), points, 1), "mirror")
     noise = rng.uniform(-1, 1, (2, *x.shape[:2]))
     field = strength * gaussian_filter(noise, (0, std, std), mode="reflect", truncate=3)
     return interpolated(x, points[:2] + field, "reflect")
@@ -145,7 +146,7 @@ FUNCTIONS = (
     *(snow, frost, fog, brightness),
     *(contrast, elastic_transform, pixelate, jpeg_compression),
 )
-DISTORTIONS = {function.__name__: function for function in FUNCTIONS}
+DISTORTIONS: dict[str, Callable[..., Image]] = {function.__name__: function for function in FUNCTIONS}
 
 
 def luma(x: Image) -> Float[np.ndarray, "H W 1"]:
@@ -169,9 +170,9 @@ def unpictured(picture: Picture.Image, x: Image) -> Image:
     return np.asarray(picture, np.float64).reshape(x.shape) / 255
 
 
-def _affine(rng: RandomState, height: int, width: int, reach: float) -> Float[np.ndarray, "2 3"]:
+def affine(rng: RandomState, sides: tuple[int, ...], reach: float) -> Float[np.ndarray, "2 3"]:
     """From a point (row, column, 1) of the result to its place in the image: three corners of a square, each moved."""
-    centre, side = np.array([height // 2, width // 2]), min(height, width) // 3
+    centre, side = np.array(sides) // 2, min(sides) // 3
     corners = centre + side * np.array([[1, 1], [-1, 1], [-1, -1]])
     moved_corners = corners + rng.uniform(-reach, reach, corners.shape)
     return np.linalg.lstsq(np.c_[moved_corners, np.ones(3)], corners, rcond=None)[0].T

@@ -43,14 +43,14 @@ def magnified(x: Image, factor: float) -> Image:
     sides = x.shape[:2]
     inner = [math.ceil(side / factor) for side in sides]
     top, left = ((side - n) // 2 for side, n in zip(sides, inner, strict=True))
-    large = zoom(x[top : top + inner[0], left : left + inner[1]], (factor, factor, 1), order=1)
+    large = np.asarray(zoom(x[top : top + inner[0], left : left + inner[1]], (factor, factor, 1), order=1))
     top, left = ((n - side) // 2 for side, n in zip(sides, large.shape, strict=False))
     return large[top : top + sides[0], left : left + sides[1]]
 
 
-def plasma(rng: RandomState, height: int, width: int, decay: float) -> Float[np.ndarray, "H W 1"]:
+def plasma(rng: RandomState, sides: tuple[int, ...], decay: float) -> Float[np.ndarray, "H W 1"]:
     """A fractal in [0, 1] by diamonds and squares on a torus; its random steps shrink by decay^2 per halving."""
-    side = 1 << (max(height, width, 2) - 1).bit_length()
+    side = 1 << (max(*sides, 2) - 1).bit_length()
     field, step, rough = np.zeros((side, side)), side, 100.0
     while step >= 2:
         half = step // 2
@@ -62,13 +62,13 @@ def plasma(rng: RandomState, height: int, width: int, decay: float) -> Float[np.
         field[half::step, ::step] = _jittered(rng, down + centres + np.roll(centres, 1, 1), rough)
         step, rough = half, rough / decay
     field -= field.min()
-    return (field / field.max())[:height, :width, None]
+    return (field / field.max())[: sides[0], : sides[1], None]
 
 
-def crystals(rng: RandomState, height: int, width: int) -> Float[np.ndarray, "H W 3"]:
+def crystals(rng: RandomState, sides: tuple[int, ...]) -> Float[np.ndarray, "H W 3"]:
     """A texture like frost on glass: bluish, with sharp ridges, and with the mean and spread of such photographs."""
-    ridges = 1 - np.abs(2 * plasma(rng, height, width, 1.5) - 1)
-    rough = plasma(rng, height, width, 1.2)
+    ridges = 1 - np.abs(2 * plasma(rng, sides, 1.5) - 1)
+    rough = plasma(rng, sides, 1.2)
     pattern = ridges**2 + 0.5 * rough
     spread = np.maximum(pattern.std(), 1e-6)
     return np.clip(FROST_MEAN + FROST_STD * (pattern - pattern.mean()) / spread, 0, 1)

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from ssni_jax.data import Corrupted, Npz, Source, take
 from ssni_jax.data.corruptions import LARGE, SMALL, constants, corrupted
-from ssni_jax.data.distortions import DISTORTIONS, brightness, glass_blur
+from ssni_jax.data.distortions import DISTORTIONS, Flakes, affine, brightness, glass_blur, pixelate, snow
 from ssni_jax.data.textures import crystals, disk, magnified, moved, plasma
 
 ALL = pytest.mark.parametrize("name", DISTORTIONS)
@@ -131,13 +131,13 @@ def test_a_magnified_ramp_is_flatter_around_the_same_centre():
 
 
 def test_a_plasma_fills_the_unit_range_and_is_rougher_with_a_smaller_decay():
-    smooth, rough = (plasma(np.random.RandomState(0), 40, 50, decay) for decay in (3.0, 1.2))
+    smooth, rough = (plasma(np.random.RandomState(0), (40, 50), decay) for decay in (3.0, 1.2))
     assert smooth.shape == (40, 50, 1) and smooth.min() >= 0 and smooth.max() <= 1
     assert np.abs(np.diff(rough, axis=0)).mean() > 3 * np.abs(np.diff(smooth, axis=0)).mean()
 
 
 def test_frost_is_bluish_and_as_bright_as_photographs_of_it():
-    texture = crystals(np.random.RandomState(0), 64, 64)
+    texture = crystals(np.random.RandomState(0), (64, 64))
     np.testing.assert_allclose(texture.mean(axis=(0, 1)), [0.57, 0.65, 0.70], atol=0.02)
     assert texture.std(axis=(0, 1)).min() > 0.08 and texture.min() >= 0 and texture.max() <= 1
 
@@ -153,6 +153,32 @@ def test_glass_moves_pixels_to_neighbours_without_mixing_them():
     x = np.random.RandomState(0).random_sample((12, 12, 1))
     seen = glass_blur(np.random.RandomState(1), x, 1e-3, 1, 1)
     assert set(seen.ravel()) <= set(x.ravel()) and 0.3 < np.mean(seen != x) < 0.9
+
+
+def test_glass_moves_pixels_in_both_directions():
+    places = np.moveaxis(np.mgrid[:16, :16], 0, -1) / 16
+    moves = 16 * (glass_blur(np.random.RandomState(1), places, 1e-3, 1, 1) - places)
+    assert np.all(np.any(moves != 0, axis=(0, 1))) and np.median(np.abs(moves)) <= 1
+
+
+def test_pixelating_leaves_as_many_colours_as_boxes():
+    places = np.moveaxis(np.mgrid[:32, :32], 0, -1)[..., [0, 1, 1]] / 32
+    seen = pixelate(np.random.RandomState(0), places, 0.25)
+    assert len(np.unique(seen[..., 0])) == 8 == len(np.unique(seen[..., 1]))
+
+
+def test_snow_falls_from_both_sides_on_a_whitened_image():
+    seen = snow(np.random.RandomState(0), np.zeros((32, 32, 3)), Flakes(0.1, 0.3, 1.5, 0.5, 6, 3.0), 0.8)
+    np.testing.assert_allclose(seen, seen[::-1, ::-1])
+    assert seen.min() > 0.0999 and 0 < np.mean(seen > 0.101) < 1
+
+
+def test_the_affine_part_moves_three_corners_of_a_square_by_at_most_its_reach():
+    corners = np.array([[26, 30], [6, 30], [6, 10]])
+    for seed in range(5):
+        back = np.vstack([affine(np.random.RandomState(seed), (32, 40), 2.0), [0, 0, 1]])
+        moves = np.linalg.solve(back, np.c_[corners, np.ones(3)].T)[:2].T - corners
+        assert np.abs(moves).max() <= 2 + 1e-9 and np.abs(moves).min() > 0
 
 
 @pytest.mark.parametrize(
