@@ -8,7 +8,23 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 
-from ssni_jax.attacks import L2, Attack, CrossEntropy, Linf, Margin, Pgd, Sign, TraceLoss, Unit
+from ssni_jax import attacks
+from ssni_jax.attacks import (
+    L2,
+    Attack,
+    CrossEntropy,
+    Filtered,
+    Linf,
+    Margin,
+    Pgd,
+    Rademacher,
+    Sign,
+    Spsa,
+    StAdv,
+    TraceLoss,
+    Unit,
+)
+from ssni_jax.attacks.spsa import Directions
 from ssni_jax.attacks.threats import Direction, Threat
 from ssni_jax.certify import AlphaSpending, FixedDraws, Stopping
 from ssni_jax.core import protocols
@@ -212,7 +228,8 @@ VALUES = {
         BpdaOneStep(),
         Surrogate(),
     ),
-    Attack: (Pgd(),),
+    Attack: (Pgd(), Spsa(), StAdv(), Filtered(distances.SquaredDifference())),
+    Directions: (Rademacher(), attacks.Gaussian()),
     TraceLoss: (CrossEntropy(), Margin()),
     Threat: (Linf(), L2()),
     Direction: (Sign(), Unit()),

@@ -16,7 +16,7 @@ from ssni_jax.core.types import Images, Keys, Labels, Level, Logits
 Draws = Float[Array, "K B"]
 
 
-class Evaluated(NamedTuple):
+class Answers(NamedTuple):
     """Loss, and whether the answer is wrong, of every draw and row; an invalid answer is not wrong."""
 
     loss: Draws
@@ -84,7 +84,7 @@ class Objective:
         """The keys of iteration i, counted from 0, of an attack with these keys."""
         return fold(keys, 1 if self.fixed_keys else i + 1)
 
-    def evaluate(self, keys: Keys, x: Images, y: Labels) -> Evaluated:
+    def evaluate(self, keys: Keys, x: Images, y: Labels) -> Answers:
         """Loss and answer of every draw, without a gradient."""
         return self._over_draws(keys, x, lambda predict, keys: self._judged(predict, keys, x, y))
 
@@ -96,7 +96,7 @@ class Objective:
         """Loss, gradient and answer of every draw."""
 
         def one(predict: Any, keys: Keys) -> Sampled:
-            def total(x: Images) -> tuple[Array, Evaluated]:
+            def total(x: Images) -> tuple[Array, Answers]:
                 evaluated = self._judged(predict, keys, x, y)
                 return jnp.sum(evaluated.loss), evaluated
 
@@ -114,11 +114,11 @@ class Objective:
         """The mean gradient over the draws."""
         return self.ascend(keys, x, y).gradient
 
-    def _judged(self, predict: Any, keys: Keys, x: Images, y: Labels) -> Evaluated:
+    def _judged(self, predict: Any, keys: Keys, x: Images, y: Labels) -> Answers:
         """Loss and answer of one draw."""
         trace = predict.trace(keys, x, getattr(self.loss, "save", None))
         finite = jnp.all(jnp.isfinite(trace.logits), axis=1)
-        return Evaluated(self.loss(trace, y), finite & (jnp.argmax(trace.logits, axis=1) != y))
+        return Answers(self.loss(trace, y), finite & (jnp.argmax(trace.logits, axis=1) != y))
 
     def _over_draws(self, keys: Keys, x: Images, one: Any) -> Any:
         predict = self.predict.hold(fold(keys, 0), x) if self.hold else self.predict

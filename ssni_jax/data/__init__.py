@@ -1,6 +1,7 @@
 """Sources of images, the loader, and the input contract."""
 
 from ssni_jax.data.adversarial import AdversarialImages
+from ssni_jax.data.corruptions import Corrupted
 from ssni_jax.data.digits import Digits
 from ssni_jax.data.folder import ImageFolder
 from ssni_jax.data.images import check_images, read_image, write_image
@@ -11,6 +12,7 @@ from ssni_jax.data.tfds import TfdsDirectory
 
 __all__ = [
     "AdversarialImages",
+    "Corrupted",
     "Digits",
     "ImageFolder",
     "InMemory",

@@ -15,11 +15,12 @@ from ssni_jax.attacks import Attacked
 from ssni_jax.core.protocols import Predict
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Keys, Tree
-from ssni_jax.dist import agree, global_rows, local_rows
+from ssni_jax.dist import agree, global_rows, local_rows, whole
 from ssni_jax.evals.attacked import Driver, make_driver
 from ssni_jax.experiments import Evaluation
 from ssni_jax.files.atomic import write_arrays
 from ssni_jax.jobs.run import Pause, WorkUnit
+from ssni_jax.zoo import resolve
 
 SAVE_EVERY_S = 60.0
 
@@ -52,7 +53,7 @@ class Attacking:
     """The attack of an evaluation, compiled once for all its units."""
 
     def __init__(self, mesh: Mesh, experiment: Evaluation, predict: Predict, workdir: Path):
-        self.attack, self.mesh, self.workdir = experiment.attack, mesh, workdir
+        self.attack, self.mesh, self.workdir = resolve(experiment.attack, whole(mesh)), mesh, workdir
         if self.attack is not None:
             self.objective = experiment.objective.of(predict)
             self.driver = make_driver(mesh, self.attack)
