@@ -62,6 +62,13 @@ def test_initial_state_follows_its_key_alone():
     assert not np.array_equal(one[name], other[name])
 
 
+def test_initial_state_is_what_flax_draws_from_the_key():
+    key = jax.random.key(3)
+    ours, flax = (flat(state) for state in (initial_state(Stack, key), make_network(Stack(rngs=nnx.Rngs(key))).state))
+    for name, value in flax.items():
+        np.testing.assert_array_equal(ours[name], value)
+
+
 def test_n_params_counts_trained_values_only():
     assert n_params(abstract(Stack)[1]) == (9 * 8 + 8) + (9 * 64 + 8) + 16
 
