@@ -234,3 +234,9 @@ def differentiable_recipes():
 def run(purifier, keys, x):
     """`purifier.run`, compiled once for all tests that share a recipe and a batch size."""
     return purifier.run(keys, x)
+
+
+@jax.jit
+def called(value, *args):
+    """`value(*args)` as one program: each operation by itself would be another one to compile."""
+    return value(*args)
