@@ -102,7 +102,7 @@ def test_every_misfit_is_named_in_one_sentence():
 
 
 def test_gradients_are_networks():
-    slope = jax.grad(lambda network: jnp.sum(jnp.square(network(X))))(make_network(Stack(rngs=nnx.Rngs(0))))
+    slope = jax.jit(jax.grad(lambda network: jnp.sum(jnp.square(network(X)))))(make_network(Stack(rngs=nnx.Rngs(0))))
     assert isinstance(slope, Network)
     assert float(jnp.max(jnp.abs(flat(slope.state)["layers/0/kernel"]))) > 0
 
