@@ -18,11 +18,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from ssni_jax.data import training_batches
 from ssni_jax.data.source import example
 from ssni_jax.dist import global_rows, make_mesh, sharded_over_data
+from ssni_jax.networks import make_rngs
 from ssni_jax.training import Checkpoints, compile_step, init_state, make_train_step, train, usual_hooks
 from ssni_jax.training.step import row_keys
 
@@ -47,7 +47,7 @@ def main() -> None:
 def measure(experiment, batch_size: int, n: int) -> dict:
     """Times of `n` steps in three ways, after one that compiles."""
     mesh, tx, root = make_mesh(), experiment.optimizer.transform(n), jax.random.key(0)
-    build = lambda: experiment.network.make(rngs=nnx.Rngs(0))  # noqa: E731
+    build = lambda: experiment.network.make(rngs=make_rngs(jax.random.key(0)))  # noqa: E731
     graphdef, state = init_state(build, tx, lambda shapes: sharded_over_data(mesh, shapes))
     step = make_train_step(experiment.loss, graphdef, tx, experiment.ema_decay, n_steps=n)
     source = Noise(experiment.network)

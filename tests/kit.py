@@ -212,18 +212,9 @@ def recipes():
 @functools.cache
 def differentiable_recipes():
     """The structures that differ for a gradient: kinds of step, grids, guides, and ways through t(x)."""
-    fixed = (
-        "diffpure_sde",
-        "heun_karras",
-        "diffpure_sde_released",
-        "gdmp_ssim",
-        "freqpure",
-        "masked",
-        "diffpure_ldsde",
-    )
+    fixed = ("diffpure_sde", "heun_karras", "gdmp_ssim", "freqpure", "diffpure_ldsde")
     adaptive = {
         "soft ssni_n rounds": recipes()["ssni_n rounds"].soft(),
-        "soft ssni_l diffpure_ddpm": recipes()["ssni_l diffpure_ddpm"].soft(),
         "frozen ssni_n integer_steps": recipes()["ssni_n integer_steps"].soft().frozen(),
         "straight-through ssni_n consistency": recipes()["ssni_n consistency"].straight_through(),
     }
@@ -234,3 +225,9 @@ def differentiable_recipes():
 def run(purifier, keys, x):
     """`purifier.run`, compiled once for all tests that share a recipe and a batch size."""
     return purifier.run(keys, x)
+
+
+@jax.jit
+def called(value, *args):
+    """`value(*args)` as one program: each operation by itself would be another one to compile."""
+    return value(*args)

@@ -6,9 +6,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
-from flax import nnx
 
-from ssni_jax.networks import EdmCoefficients, LpipsConfig, Network, Preconditioned, abstract, n_params
+from ssni_jax.networks import EdmCoefficients, LpipsConfig, Network, Preconditioned, abstract, make_rngs, n_params
 from ssni_jax.networks.precondition import ConsistencyCoefficients
 from ssni_jax.training import has_target, make_state, make_train_step
 from ssni_jax.zoo import Pretrained
@@ -45,7 +44,7 @@ def test_a_published_recipe_traces_at_its_size(name, data_of_configs):
     graphdef = abstract(network.make)[0]
 
     def step(loss, keys, image, label):
-        _, state = make_state(network.make(rngs=nnx.Rngs(0)), tx, has_target(loss))
+        _, state = make_state(network.make(rngs=make_rngs(jax.random.key(0))), tx, has_target(loss))
         done = make_train_step(loss, graphdef, tx, experiment.ema_decay, n_steps=experiment.n_steps)
         return done(state, keys, {"image": image, "label": label})
 

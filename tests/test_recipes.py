@@ -49,7 +49,21 @@ from ssni_jax.recipes.gns import IMAGENET, SVHN
 from ssni_jax.recipes.ssni import in_vp_time
 from ssni_jax.schedules import VE, VP, CosineVP, DiscreteVP, Karras, Strided, Uniform
 from ssni_jax.solvers import Ancestral, Euler, EulerMaruyama
-from tests.kit import N_LEVELS, Bright, Gaussian, bases, calibration, images, keys, over_l, over_n, recipes, two_modes
+from tests.kit import (
+    N_LEVELS,
+    Bright,
+    Gaussian,
+    bases,
+    calibration,
+    called,
+    images,
+    keys,
+    over_l,
+    over_n,
+    recipes,
+    run,
+    two_modes,
+)
 
 DENOISE = two_modes()
 SSNI = {name: recipe for name, recipe in recipes().items() if name.startswith("ssni")}
@@ -57,11 +71,11 @@ SSNI = {name: recipe for name, recipe in recipes().items() if name.startswith("s
 
 def TIME(grid, t):
     """The times of a grid from t on: a schedule whose noise is the time shows them."""
-    return np.asarray(grid(VE(), jnp.asarray([t], jnp.float32)))[:, 0]
+    return np.asarray(called(grid, VE(), jnp.asarray([t], jnp.float32)))[:, 0]
 
 
 def test_without_rounds_the_image_comes_back_unchanged():
-    done = unpurified(DENOISE).run(keys(3), images(3))
+    done = run(unpurified(DENOISE), keys(3), images(3))
     np.testing.assert_allclose(done.image, images(3), atol=1e-7)
     assert done.t.shape == (0, 3) and np.all(done.n_calls == 0)
 
@@ -229,24 +243,23 @@ def test_the_ode_walks_the_levels_of_edm_below_its_start():
     levels = (80 ** (1 / 7) + np.arange(18) / 17 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
     for n_steps, first in [(7, 11), (8, 10), (9, 9)]:
         (only,) = pf_ode(DENOISE, sigma=levels[first] / 2, n_steps=n_steps).rounds
-        found = only.grid(VE(), jnp.full(1, only.level.t_star, jnp.float32))[:, 0]
-        np.testing.assert_allclose(found, [*levels[first:], 0.0], rtol=1e-3)
+        np.testing.assert_allclose(TIME(only.grid, only.level.t_star), [*levels[first:], 0.0], rtol=1e-3)
 
 
 def test_consistency_steps_end_at_equal_parts_of_the_noise():
     (only,) = consistency(DENOISE, sigma=0.4, n_steps=4).rounds
-    np.testing.assert_allclose(only.grid(VE(), jnp.full(1, 0.8))[:, 0], [0.8, 0.6, 0.4, 0.2, 0.0], rtol=1e-5)
+    np.testing.assert_allclose(TIME(only.grid, 0.8), [0.8, 0.6, 0.4, 0.2, 0.0], rtol=1e-5)
 
 
 def test_one_step_of_any_network_is_its_estimate_of_the_noised_image():
-    done = one_step(DENOISE, t_star=0.2).run(keys(3), images(3))
-    expected = DENOISE(2 * done.noised - 1, jnp.full(3, VP().sigma(jnp.asarray(0.2))))
+    done = run(one_step(DENOISE, t_star=0.2), keys(3), images(3))
+    expected = called(DENOISE, 2 * done.noised - 1, jnp.full(3, VP().sigma(jnp.asarray(0.2))))
     np.testing.assert_allclose(2 * done.image - 1, expected, atol=1e-6)
 
 
 def test_from_noise_starts_where_nothing_is_left_of_the_image():
     purifier = from_noise(DENOISE, Unguided(), n_steps=2)
-    images_of_both = [purifier(keys(4), images(4, seed=seed)) for seed in (0, 1)]
+    images_of_both = [run(purifier, keys(4), images(4, seed=seed)).image for seed in (0, 1)]
     np.testing.assert_allclose(*images_of_both, atol=0.02)
 
 
@@ -269,7 +282,7 @@ def test_ssni_gives_a_typical_image_half_the_vp_time_of_a_one_step_consistency_m
     """Its t is VP time, where the paper's bias and steps mean something; without that it would be half the noise."""
     made = ssni_n(consistency(DENOISE, sigma=0.25), calibration(), tau=3.0, bias=0.005)
     t_star = float(VP().inverse(jnp.asarray(0.5)))
-    t = made.times(jnp.asarray([calibration().mean, 1e6]))[0]
+    t = jax.jit(made.times)(jnp.asarray([calibration().mean, 1e6]))[0]
     np.testing.assert_allclose(t, [(t_star + 0.005) / 2, t_star + 0.005], atol=6e-4)
     assert type(made.schedule) is VP
 
@@ -288,9 +301,9 @@ def test_a_grid_in_the_time_of_a_variance_exploding_schedule_is_refused_by_ssni(
 
 
 def test_one_norm_of_the_input_reweights_every_round():
-    done = SSNI["ssni_n rounds"].run(keys(4), images(4))
+    done = run(SSNI["ssni_n rounds"], keys(4), images(4))
     for t, each in zip(done.t, SSNI["ssni_n rounds"].rounds, strict=True):
-        np.testing.assert_allclose(t, each.level(done.deviation))
+        np.testing.assert_allclose(t, called(each.level, done.deviation))
 
 
 @pytest.mark.parametrize("wrap", [ssni_l, lambda *args, **options: ssni_n(*args, tau=3.0, **options)])
@@ -314,7 +327,7 @@ def test_a_papers_setting_takes_any_networks(name):
 def test_karras_levels_on_a_vp_purifier_are_those_of_its_own_noise():
     """The schedule is named once, by the purifier: a grid cannot walk another one's levels."""
     (only,) = bases()["heun_karras"].rounds
-    levels = np.asarray(only.grid(VP(), jnp.asarray([0.1], jnp.float32)))[:, 0]
+    levels = np.asarray(called(only.grid, VP(), jnp.asarray([0.1], jnp.float32)))[:, 0]
     high = float(VP().sigma(jnp.asarray(0.1)))
     expected = (high ** (1 / 7) + np.arange(4) / 3 * (0.002 ** (1 / 7) - high ** (1 / 7))) ** 7
     np.testing.assert_allclose(levels, [*expected, 0.0], rtol=1e-4)

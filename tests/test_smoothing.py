@@ -21,7 +21,7 @@ from ssni_jax.recipes import (
 )
 from ssni_jax.schedules import VE, CosineVP, DiscreteVP, IntegerSteps, Uniform
 from ssni_jax.solvers import Ancestral, Euler
-from tests.kit import Gaussian, images, keys, over_n, two_modes
+from tests.kit import Gaussian, called, images, keys, over_n, two_modes
 
 SIGMAS = (0.25, 0.5, 1.0)
 B = 3
@@ -61,7 +61,7 @@ METHODS = {
 def first_call(predict, sigma):
     """An image that was noised, and what the network of a method saw at the highest noise, which comes first."""
     CALLS.clear()
-    x = images(B) + sigma
+    x = np.asarray(images(B)) + np.float32(sigma)
     jax.block_until_ready(run(predict.at_noise(sigma), keys(B), x))
     jax.effects_barrier()
     return x, max(CALLS, key=lambda call: call[1].max())
@@ -91,19 +91,19 @@ def test_a_vote_gives_every_draw_the_same_noised_image():
 
 def test_a_plain_classifier_stays_as_it_is():
     defense = predictor(Pixels())
-    np.testing.assert_array_equal(defense.at_noise(0.5)(keys(B), images(B)), defense(keys(B), images(B)))
+    np.testing.assert_array_equal(run(defense.at_noise(0.5), keys(B), images(B)), run(defense, keys(B), images(B)))
     assert defense.at_noise(0.5) is defense
 
 
 def test_one_step_is_the_denoiser_of_the_given_state():
     x = images(B)
-    found = edm_one_step(Gaussian()).at_noise(0.5)(keys(B), x)
+    found = run(edm_one_step(Gaussian()).at_noise(0.5), keys(B), x)
     np.testing.assert_allclose(found, (Gaussian()(2 * x - 1, jnp.ones(B)) + 1) / 2, atol=1e-6)
 
 
 def test_the_level_of_smoothing_is_that_of_sigma_whatever_the_recipe_was_made_for():
     made, other = pf_ode(Gaussian(), sigma=0.5).at_noise(0.5), pf_ode(Gaussian(), sigma=1.0).at_noise(0.5)
-    np.testing.assert_allclose(made(keys(B), images(B)), other(keys(B), images(B)), atol=1e-6)
+    np.testing.assert_allclose(run(made, keys(B), images(B)), run(other, keys(B), images(B)), atol=1e-6)
 
 
 def test_equal_parts_of_noise_stay_equal():
@@ -111,7 +111,7 @@ def test_equal_parts_of_noise_stay_equal():
         consistency(Gaussian(), sigma=0.25, n_steps=4).at_noise(1.0),
         consistency(Gaussian(), sigma=1.0, n_steps=4),
     )
-    levels = [purifier.rounds[0].grid(VE(), jnp.full(1, 2.0)) for purifier in (found, made)]
+    levels = [called(purifier.rounds[0].grid, VE(), jnp.full(1, 2.0)) for purifier in (found, made)]
     np.testing.assert_allclose(*levels, rtol=1e-6)
 
 
@@ -119,7 +119,9 @@ def test_steps_of_one_size_keep_it():
     purifier = diffpure_ddpm(Gaussian(), t_star=0.1, n_steps=10)
     for sigma in SIGMAS:
         each = purifier.at_noise(sigma).rounds[0]
-        times = np.asarray(each.grid(VE(), each.level(jnp.zeros(1))))[:, 0]  # of a schedule whose noise is the time
+        times = np.asarray(called(each.grid, VE(), each.level(jnp.zeros(1))))[
+            :, 0
+        ]  # of a schedule whose noise is the time
         moves = -np.diff(times)
         np.testing.assert_allclose(moves[:-1], 0.01, rtol=1e-3)
         assert 0 < moves[-1] <= 0.0101
@@ -135,7 +137,7 @@ def test_later_rounds_and_repeats_stay_as_they_are():
 
 def test_the_smoothing_form_of_the_smoothing_form_is_itself():
     once = edm_one_step(Gaussian()).at_noise(0.5)
-    np.testing.assert_array_equal(once.at_noise(0.5)(keys(B), images(B)), once(keys(B), images(B)))
+    np.testing.assert_array_equal(run(once.at_noise(0.5), keys(B), images(B)), run(once, keys(B), images(B)))
 
 
 def test_a_purifier_that_chooses_its_own_noise_is_refused():

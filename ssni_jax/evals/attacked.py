@@ -52,7 +52,8 @@ def make_driver(mesh: Mesh, attack: Attack) -> Driver:
             shown = attack.result(state)
             return state, (shown.loss, shown.broken)
 
-        state, (loss, broken) = jax.lax.scan(iterate, state, jnp.arange(n_chunk))
+        # XLA keeps a loop of one iteration, and compiles convolution gradients in loops badly on CPUs: there is none.
+        state, (loss, broken) = jax.lax.scan(iterate, state, jnp.arange(n_chunk), unroll=n_chunk == 1)
         return state, loss.T, broken.T
 
     def advanced(attack: Attack, objective: Objective, keys: Keys, i: Any, state: Tree, x: Images, y: Labels) -> Chunk:

@@ -25,7 +25,7 @@ from ssni_jax.jobs.run import attempt
 from ssni_jax.jobs.start import opened
 from ssni_jax.jobs.training_pictures import Pictures, make_draw
 from ssni_jax.journal.formats import number
-from ssni_jax.networks import flat
+from ssni_jax.networks import flat, make_rngs
 from ssni_jax.training import (
     Checkpoints,
     averaged,
@@ -58,7 +58,7 @@ def trained(experiment: Training, loss: TrainingObjective, start: Tree, workdir:
     mesh, tx = make_mesh(), experiment.optimizer.transform(experiment.n_steps)
 
     def build() -> nnx.Module:
-        return experiment.network.make(rngs=nnx.Rngs(experiment.seed))
+        return experiment.network.make(rngs=make_rngs(jax.random.key(experiment.seed)))
 
     graphdef, state = init_state(build, tx, lambda shapes: sharded_over_data(mesh, shapes), has_target(loss))
     state = state if start is None else begun_with(state, start)

@@ -5,7 +5,7 @@ from ssni_jax.networks.classifier import PreprocessedClassifier, Preprocessing
 from ssni_jax.networks.distances import AbsoluteDifference, FeatureDistance, Perceptual, PseudoHuber, SquaredDifference
 from ssni_jax.networks.inception import Inception, InceptionConfig
 from ssni_jax.networks.lpips import Lpips, LpipsConfig
-from ssni_jax.networks.network import Network, abstract, flat, initial_state, make_network, n_params, unflat
+from ssni_jax.networks.network import Network, abstract, flat, initial_state, make_network, make_rngs, n_params, unflat
 from ssni_jax.networks.precondition import (
     Clipped,
     Coefficients,
@@ -65,6 +65,7 @@ __all__ = [
     "flat",
     "initial_state",
     "make_network",
+    "make_rngs",
     "n_params",
     "unflat",
 ]

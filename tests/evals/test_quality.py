@@ -1,11 +1,14 @@
 """PSNR and SSIM: closed forms, scikit-image's numbers, and the law that a batch is a bag."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssni_jax.evals.quality import largest_window, psnr, ssim
+from ssni_jax.evals import quality
+from ssni_jax.evals.quality import largest_window
 
+psnr, ssim = jax.jit(quality.psnr), jax.jit(quality.ssim)
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.uniform(size=(3, 16, 13, 2)), jnp.float32)
 Y = jnp.clip(X + 0.2 * jnp.asarray(RNG.standard_normal(X.shape), jnp.float32), 0, 1)

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from ssni_jax.core.rng import sample_keys
-from ssni_jax.networks import Network, abstract, adm_unet, flat, n_params
+from ssni_jax.networks import Network, abstract, adm_unet, flat, make_rngs, n_params
 from ssni_jax.networks.adm_unet import AdmUNetConfig, decoder_stages, encoder_stages, timestep_embedding
 
 TINY = AdmUNetConfig(
@@ -60,7 +59,7 @@ def test_the_time_embedding_is_cosines_then_sines_without_the_last_frequency():
 
 def test_a_new_network_predicts_zero():
     config = dataclasses.replace(TINY, channel_mult=(1,))
-    fresh = jax.jit(lambda: config.make(rngs=nnx.Rngs(0))(X, LABEL))()
+    fresh = jax.jit(lambda: config.make(rngs=make_rngs(jax.random.key(0)))(X, LABEL))()
     np.testing.assert_array_equal(fresh, jnp.zeros((3, 8, 8, 2)))
 
 

@@ -62,6 +62,13 @@ def test_initial_state_follows_its_key_alone():
     assert not np.array_equal(one[name], other[name])
 
 
+def test_initial_state_is_what_flax_draws_from_the_key():
+    key = jax.random.key(3)
+    ours, flax = (flat(state) for state in (initial_state(Stack, key), make_network(Stack(rngs=nnx.Rngs(key))).state))
+    for name, value in flax.items():
+        np.testing.assert_array_equal(ours[name], value)
+
+
 def test_n_params_counts_trained_values_only():
     assert n_params(abstract(Stack)[1]) == (9 * 8 + 8) + (9 * 64 + 8) + 16
 
@@ -95,7 +102,7 @@ def test_every_misfit_is_named_in_one_sentence():
 
 
 def test_gradients_are_networks():
-    slope = jax.grad(lambda network: jnp.sum(jnp.square(network(X))))(make_network(Stack(rngs=nnx.Rngs(0))))
+    slope = jax.jit(jax.grad(lambda network: jnp.sum(jnp.square(network(X)))))(make_network(Stack(rngs=nnx.Rngs(0))))
     assert isinstance(slope, Network)
     assert float(jnp.max(jnp.abs(flat(slope.state)["layers/0/kernel"]))) > 0
 

@@ -8,7 +8,7 @@ from ssni_jax.core.rng import normal_like
 from ssni_jax.networks import Clipped, Conditioned, EdmCoefficients, Preconditioned
 from ssni_jax.schedules import DiscreteVP
 from ssni_jax.solvers import Ancestral, FixedLarge, FixedSmall, Learned
-from tests.kit import Gaussian, images, keys
+from tests.kit import Gaussian, called, images, keys
 
 B = 4
 X = 2 * images(B) - 1
@@ -59,18 +59,19 @@ def test_a_learned_variance_lies_between_them_on_the_scale_of_logarithms(extra):
 def test_to_noise_zero_nothing_is_drawn(variance):
     assert jnp.all(deviation(variance, WithExtra(0.3), HI, 0 * LO) == 0)
     step = Ancestral(variance=variance)
-    np.testing.assert_allclose(step(keys(B), WithExtra(0.3), X, HI, 0 * LO), Gaussian()(X, HI), atol=1e-6)
+    np.testing.assert_allclose(called(step, keys(B), WithExtra(0.3), X, HI, 0 * LO), Gaussian()(X, HI), atol=1e-6)
 
 
 @pytest.mark.parametrize("variance", [FixedSmall(), FixedLarge(), Learned()], ids=repr)
 def test_gradients_are_finite_in_the_image_and_in_the_levels(variance):
     step = Ancestral(variance=variance)
-    found = jax.grad(lambda ends: jnp.sum(step(keys(B), WithExtra(0.3), *ends)))((X, HI, LO.at[0].set(0.0)))
+    slopes = jax.jit(jax.grad(lambda ends: jnp.sum(step(keys(B), WithExtra(0.3), *ends))))
+    found = slopes((X, HI, LO.at[0].set(0.0)))
     assert all(jnp.all(jnp.isfinite(slope)) for slope in found) and jnp.all(found[0] != 0)
 
 
 def test_a_larger_variance_changes_the_noise_and_leaves_the_mean():
-    small, large = (Ancestral(variance=v)(keys(B), Gaussian(), X, HI, LO) for v in (FixedSmall(), FixedLarge()))
+    small, large = (called(Ancestral(variance=v), keys(B), Gaussian(), X, HI, LO) for v in (FixedSmall(), FixedLarge()))
     more = deviation(FixedLarge(), Gaussian(), HI, LO) - deviation(FixedSmall(), Gaussian(), HI, LO)
     np.testing.assert_allclose(large - small, more * normal_like(keys(B), X), atol=2e-4)
 

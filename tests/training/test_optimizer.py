@@ -11,7 +11,7 @@ GRADIENT = {"kernel": jnp.full((2, 2), 3.0), "bias": jnp.full(2, -4.0)}
 
 def first_update(adam):
     tx = adam.transform(100)
-    return tx.update(GRADIENT, tx.init(PARAMS), PARAMS)[0]
+    return jax.jit(lambda gradient, params: tx.update(gradient, tx.init(params), params)[0])(GRADIENT, PARAMS)
 
 
 def test_the_first_step_of_adam_is_the_learning_rate_against_the_sign():
@@ -28,7 +28,7 @@ def test_weight_decay_is_decoupled_and_spares_vectors():
 
 def test_clipping_bounds_the_gradient_norm_seen_by_adam():
     tx = Adam(0.01, clip=1.0).transform(100)
-    state = tx.update(GRADIENT, tx.init(PARAMS), PARAMS)[1]
+    state = jax.jit(lambda gradient, params: tx.update(gradient, tx.init(params), params)[1])(GRADIENT, PARAMS)
     first_moment = state[1].mu
     norm = np.sqrt(sum(np.sum(np.square(leaf / 0.1)) for leaf in first_moment.values()))
     np.testing.assert_allclose(norm, 1.0, rtol=1e-5)

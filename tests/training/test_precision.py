@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 from ssni_jax.core.rng import sample_keys
-from ssni_jax.networks import EdmCoefficients, SongUNetConfig
+from ssni_jax.networks import EdmCoefficients, SongUNetConfig, make_rngs
 from ssni_jax.training import Adam, DenoisingLoss, make_train_step
 from ssni_jax.training.state import make_state
 
@@ -20,7 +20,7 @@ NETWORK = SongUNetConfig(
 def step_of(network, optimizer=Adam()):
     """A training step, and shapes and types of what it is called with."""
     tx = optimizer.transform(10)
-    module = lambda: network.make(rngs=nnx.Rngs(0))  # noqa: E731
+    module = lambda: network.make(rngs=make_rngs(jax.random.key(0)))  # noqa: E731
     state = jax.eval_shape(lambda: make_state(module(), tx)[1])
     graphdef = nnx.graphdef(nnx.eval_shape(module))
     keys = jax.eval_shape(lambda: sample_keys(jax.random.key(0), jnp.arange(4)))
