@@ -1,6 +1,7 @@
 """Attacks on randomized predictors."""
 
 from ssni_jax.attacks.attack import Attack, Attacked
+from ssni_jax.attacks.deviated import Deviated
 from ssni_jax.attacks.losses import CrossEntropy, Margin, TraceLoss
 from ssni_jax.attacks.objective import Ascent, Objective, Sampled
 from ssni_jax.attacks.pgd import Pgd
@@ -12,6 +13,7 @@ __all__ = [
     "Attack",
     "Attacked",
     "CrossEntropy",
+    "Deviated",
     "Linf",
     "Margin",
     "Objective",
