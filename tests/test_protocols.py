@@ -8,7 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 
-from ssni_jax.attacks import L2, Attack, CrossEntropy, Deviated, Linf, Margin, Pgd, Sign, TraceLoss, Unit
+from ssni_jax.attacks import L2, Attack, CrossEntropy, Deviated, DiffHammer, Linf, Margin, Pgd, Sign, TraceLoss, Unit
 from ssni_jax.attacks.threats import Direction, Threat
 from ssni_jax.certify import AlphaSpending, FixedDraws, Stopping
 from ssni_jax.core import protocols
@@ -212,7 +212,7 @@ VALUES = {
         BpdaOneStep(),
         Surrogate(),
     ),
-    Attack: (Pgd(),),
+    Attack: (Pgd(), DiffHammer()),
     TraceLoss: (CrossEntropy(), Margin(), Deviated()),
     Threat: (Linf(), L2()),
     Direction: (Sign(), Unit()),

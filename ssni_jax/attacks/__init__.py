@@ -2,6 +2,7 @@
 
 from ssni_jax.attacks.attack import Attack, Attacked
 from ssni_jax.attacks.deviated import Deviated
+from ssni_jax.attacks.diffhammer import DiffHammer, diffhammer_released
 from ssni_jax.attacks.losses import CrossEntropy, Margin, TraceLoss
 from ssni_jax.attacks.objective import Ascent, Objective, Sampled
 from ssni_jax.attacks.pgd import Pgd
@@ -14,6 +15,7 @@ __all__ = [
     "Attacked",
     "CrossEntropy",
     "Deviated",
+    "DiffHammer",
     "Linf",
     "Margin",
     "Objective",
@@ -22,4 +24,5 @@ __all__ = [
     "Sign",
     "TraceLoss",
     "Unit",
+    "diffhammer_released",
 ]

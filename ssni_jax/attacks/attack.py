@@ -27,13 +27,13 @@ class Attack(Protocol):
     """An attack on the true labels y, as optax writes an optimiser: row r of the state depends on row r alone.
 
     `x` are the clean images in [0, 1] throughout; `update` makes iteration i, counted from 0; `result` shows the state
-    after any number of iterations.
+    after any number of iterations. `start` are images within the threat at which the attack begins instead of its own.
     """
 
     @property
     def n_iterations(self) -> int: ...
 
-    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels) -> Any: ...
+    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels, *, start: Images | None = None) -> Any: ...
 
     def update(self, keys: Keys, i: Any, objective: Objective, state: Any, x: Images, y: Labels) -> Any: ...
 

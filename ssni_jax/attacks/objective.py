@@ -1,6 +1,7 @@
 """What an attack raises and how it is measured: predictor, loss, draws, and how to differentiate."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,10 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ssni_jax.attacks.losses import CrossEntropy, TraceLoss
-from ssni_jax.core.protocols import Differentiation
+from ssni_jax.core.protocols import Differentiation, Trace
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold
-from ssni_jax.core.types import Images, Keys, Labels, Level
+from ssni_jax.core.types import Images, Keys, Labels, Level, Tree
 
 Draws = Float[Array, "K B"]
 
@@ -82,7 +83,7 @@ class Objective:
 
     def evaluate(self, keys: Keys, x: Images, y: Labels) -> Evaluated:
         """Loss and answer of every draw, without a gradient."""
-        return self._over_draws(keys, x, lambda predict, keys: self._judged(predict, keys, x, y))
+        return self.over_draws(keys, x, lambda predict, keys: self._judged(predict, keys, x, y))
 
     def sample(self, keys: Keys, x: Images, y: Labels) -> Sampled:
         """Loss, gradient and answer of every draw."""
@@ -95,7 +96,7 @@ class Objective:
             gradient, evaluated = jax.grad(total, has_aux=True)(x)
             return Sampled(evaluated.loss, gradient, evaluated.wrong)
 
-        return self._over_draws(keys, x, one)
+        return self.over_draws(keys, x, one)
 
     def ascend(self, keys: Keys, x: Images, y: Labels) -> Ascent:
         """Mean loss, mean gradient, and the share of draws whose answer is wrong."""
@@ -106,16 +107,24 @@ class Objective:
         """The mean gradient over the draws."""
         return self.ascend(keys, x, y).gradient
 
-    def _judged(self, predict: Any, keys: Keys, x: Images, y: Labels) -> Evaluated:
+    def judge(self, trace: Trace, y: Labels) -> Evaluated:
         """Loss and answer of one draw."""
-        trace = predict.trace(keys, x, getattr(self.loss, "save", None))
         finite = jnp.all(jnp.isfinite(trace.logits), axis=1)
         return Evaluated(self.loss(trace, y), finite & (jnp.argmax(trace.logits, axis=1) != y))
 
-    def _over_draws(self, keys: Keys, x: Images, one: Any) -> Any:
-        predict = self.predict.hold(fold(keys, 0), x) if self.hold else self.predict
-        keys = fold(keys, 1) if self.hold else keys
-        draw = lambda i: one(predict, fold(keys, i))  # noqa: E731
+    def drawn(self, keys: Keys, x: Images) -> tuple[Any, Keys]:
+        """The predictor of all draws at x, and the keys whose fold with j is draw j; `hold` has measured the levels."""
+        if not self.hold:
+            return self.predict, keys
+        return self.predict.hold(fold(keys, 0), x), fold(keys, 1)
+
+    def over_draws(self, keys: Keys, x: Images, one: Callable[[Any, Keys], Tree]) -> Tree:
+        """`one(predictor, keys of a draw)` of every draw at x, `n_together` at a time."""
+        predict, keys = self.drawn(keys, x)
+        draw = lambda j: one(predict, fold(keys, j))  # noqa: E731
         if self.n_together is None:
             return jax.vmap(draw)(jnp.arange(self.n_draws))
         return jax.lax.map(draw, jnp.arange(self.n_draws), batch_size=min(self.n_together, self.n_draws))
+
+    def _judged(self, predict: Any, keys: Keys, x: Images, y: Labels) -> Evaluated:
+        return self.judge(predict.trace(keys, x, getattr(self.loss, "save", None)), y)

@@ -1,6 +1,6 @@
 """Threat models: the ball an attack may use, the way it climbs inside it, and the way back into it."""
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
@@ -18,10 +18,13 @@ class Direction(Protocol):
     def __call__(self, gradient: Images) -> Images: ...
 
 
-@checks_classes("direction", "project", "start")
+@checks_classes("eps", "direction", "project", "start")
 @runtime_checkable
 class Threat(Protocol):
-    """A ball around x, intersected with images in [0, 1]."""
+    """A ball of radius eps around x, intersected with images in [0, 1]."""
+
+    @property
+    def eps(self) -> Any: ...
 
     @property
     def direction(self) -> Direction: ...
