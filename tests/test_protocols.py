@@ -8,7 +8,23 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 
-from ssni_jax.attacks import L2, Attack, CrossEntropy, Deviated, DiffHammer, Linf, Margin, Pgd, Sign, TraceLoss, Unit
+from ssni_jax.attacks import (
+    L2,
+    Attack,
+    CrossEntropy,
+    Deviated,
+    DiffHammer,
+    Joint,
+    Linf,
+    LowerNorm,
+    Margin,
+    Pgd,
+    Phases,
+    RaiseNorm,
+    Sign,
+    TraceLoss,
+    Unit,
+)
 from ssni_jax.attacks.threats import Direction, Threat
 from ssni_jax.certify import AlphaSpending, FixedDraws, Stopping
 from ssni_jax.core import protocols
@@ -212,8 +228,8 @@ VALUES = {
         BpdaOneStep(),
         Surrogate(),
     ),
-    Attack: (Pgd(), DiffHammer()),
-    TraceLoss: (CrossEntropy(), Margin(), Deviated()),
+    Attack: (Pgd(), DiffHammer(), Phases()),
+    TraceLoss: (CrossEntropy(), Margin(), Deviated(), LowerNorm(), RaiseNorm(), Joint()),
     Threat: (Linf(), L2()),
     Direction: (Sign(), Unit()),
     CoefficientFunction: (

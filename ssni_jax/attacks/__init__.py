@@ -6,6 +6,7 @@ from ssni_jax.attacks.diffhammer import DiffHammer, diffhammer_released
 from ssni_jax.attacks.losses import CrossEntropy, Margin, TraceLoss
 from ssni_jax.attacks.objective import Ascent, Objective, Sampled
 from ssni_jax.attacks.pgd import Pgd
+from ssni_jax.attacks.selector import Joint, LowerNorm, Phases, RaiseNorm
 from ssni_jax.attacks.threats import L2, Linf, Sign, Unit
 
 __all__ = [
@@ -16,10 +17,14 @@ __all__ = [
     "CrossEntropy",
     "Deviated",
     "DiffHammer",
+    "Joint",
     "Linf",
+    "LowerNorm",
     "Margin",
     "Objective",
     "Pgd",
+    "Phases",
+    "RaiseNorm",
     "Sampled",
     "Sign",
     "TraceLoss",

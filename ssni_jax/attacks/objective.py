@@ -52,6 +52,7 @@ class Objective:
     `hold` measures the noise levels once at x and holds them over the draws, SSNI's published adaptive attack: the
     attacker sees t(x) but gets no gradient through it (arXiv:2506.06027, code). `n_together` draws share the memory of
     one call; None for all. `fixed_keys` gives every iteration the draws of the first, for an attacker who knows them.
+    `n_before` iterations came before the first one, in an earlier phase of the attack.
     """
 
     predict: Any = None
@@ -61,8 +62,11 @@ class Objective:
     hold: bool = static(default=False)
     n_together: int | None = static(default=None)
     fixed_keys: bool = static(default=False)
+    n_before: int = static(default=0)
 
     def __post_init__(self):
+        if self.hold and getattr(self.loss, "of_levels", False):
+            raise ValueError(f"{type(self.loss).__name__} has no gradient at levels that are held: set hold=False.")
         for name in ("n_draws", "n_together"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -79,7 +83,15 @@ class Objective:
 
     def draw_keys(self, keys: Keys, i: Any) -> Keys:
         """The keys of iteration i, counted from 0, of an attack with these keys."""
-        return fold(keys, 1 if self.fixed_keys else i + 1)
+        return fold(keys, 1 if self.fixed_keys else self.n_before + i + 1)
+
+    def with_loss(self, loss: TraceLoss) -> "Objective":
+        """This objective with another loss."""
+        return dataclasses.replace(self, loss=loss)
+
+    def after(self, n_iterations: int) -> "Objective":
+        """This objective for a phase that begins after so many iterations, with draws of its own."""
+        return dataclasses.replace(self, n_before=self.n_before + n_iterations)
 
     def evaluate(self, keys: Keys, x: Images, y: Labels) -> Evaluated:
         """Loss and answer of every draw, without a gradient."""
