@@ -90,7 +90,7 @@ class Objective:
         return dataclasses.replace(self, loss=loss)
 
     def after(self, n_iterations: int) -> "Objective":
-        """This objective for a phase that begins after so many iterations, with draws of its own."""
+        """This objective for a phase that begins after `n_iterations` others, with draws of its own."""
         return dataclasses.replace(self, n_before=self.n_before + n_iterations)
 
     def evaluate(self, keys: Keys, x: Images, y: Labels) -> Evaluated:
