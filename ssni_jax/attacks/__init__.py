@@ -3,11 +3,14 @@
 from ssni_jax.attacks.apgd import Apgd
 from ssni_jax.attacks.apgd_l1 import ApgdL1
 from ssni_jax.attacks.attack import Attack, Attacked
+from ssni_jax.attacks.deviated import Deviated
+from ssni_jax.attacks.diffhammer import DiffHammer, diffhammer_released
 from ssni_jax.attacks.fab import Fab
 from ssni_jax.attacks.filtered import Filtered
 from ssni_jax.attacks.losses import CrossEntropy, Dlr, Margin, TargetedDlr, TargetedLoss, TargetedMargin, TraceLoss
 from ssni_jax.attacks.objective import Answers, Ascent, Objective, Sampled
 from ssni_jax.attacks.pgd import Pgd
+from ssni_jax.attacks.selector import Joint, LowerNorm, Phases, RaiseNorm
 from ssni_jax.attacks.spsa import Gaussian, Rademacher, Spsa
 from ssni_jax.attacks.square import Square
 from ssni_jax.attacks.stadv import StAdv
@@ -24,15 +27,21 @@ __all__ = [
     "Attack",
     "Attacked",
     "CrossEntropy",
+    "Deviated",
+    "DiffHammer",
     "Dlr",
     "Fab",
     "Filtered",
     "Gaussian",
+    "Joint",
     "Linf",
+    "LowerNorm",
     "Margin",
     "Objective",
     "Pgd",
+    "Phases",
     "Rademacher",
+    "RaiseNorm",
     "Sampled",
     "Sign",
     "Spsa",
@@ -45,4 +54,5 @@ __all__ = [
     "TraceLoss",
     "Unit",
     "WithLoss",
+    "diffhammer_released",
 ]

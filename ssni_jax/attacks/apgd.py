@@ -71,8 +71,9 @@ class Apgd:
         """One more than the steps per run: the last point is evaluated too."""
         return (self.n_steps + 1) * self.n_restarts
 
-    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels) -> ApgdState:
-        return ApgdState(self._begun(fold(keys, RESTART), x), unbeaten(x), jnp.zeros(len(x), jnp.int32))
+    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels, *, start: Images | None = None) -> ApgdState:
+        climb = self._begun(self.threat.spread(fold(keys, RESTART), x) if start is None else start)
+        return ApgdState(climb, unbeaten(x), jnp.zeros(len(x), jnp.int32))
 
     def update(self, keys: Keys, i: Any, objective: Objective, state: ApgdState, x: Images, y: Labels) -> ApgdState:
         step = i % (self.n_steps + 1)
@@ -87,18 +88,18 @@ class Apgd:
     def result(self, state: ApgdState) -> Attacked:
         return Attacked(*state.strongest, state.n_queries)
 
-    def _begun(self, keys: Keys, x: Images) -> Climb:
+    def _begun(self, start: Images) -> Climb:
         """A run before its first evaluation."""
-        start, lowest = self.threat.spread(keys, x), jnp.full(len(x), -jnp.inf)
-        step, yes = jnp.full(len(x), 2.0 * self.threat.eps), jnp.full(len(x), True)
-        return Climb(start, start, lowest, step, start, lowest, jnp.zeros_like(x), 0 * yes, yes, lowest)
+        n, lowest = len(start), jnp.full(len(start), -jnp.inf)
+        step, none = jnp.full(n, 2.0 * self.threat.eps), jnp.zeros(n, jnp.int32)
+        return Climb(start, start, lowest, step, start, lowest, jnp.zeros_like(start), none, none == 0, lowest)
 
     def _restarted(self, keys: Keys, i: Any, climb: Climb, x: Images) -> Climb:
         """The run in progress, or a new one where a restart begins."""
         if self.n_restarts == 1:
             return climb
         begins = (i > 0) & (i % (self.n_steps + 1) == 0)
-        return jax.lax.cond(begins, lambda: self._begun(fold(keys, RESTART + i), x), lambda: climb)
+        return jax.lax.cond(begins, lambda: self._begun(self.threat.spread(fold(keys, RESTART + i), x)), lambda: climb)
 
     def _checked(self, step: Any, climb: Climb, gradient: Images) -> tuple[Climb, Images]:
         """The run and the gradient to follow, after the check that is due after this many steps, if one is."""

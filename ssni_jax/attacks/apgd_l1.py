@@ -1,5 +1,6 @@
 """Auto-PGD in the L1 ball (Croce & Hein 2021, arXiv:2103.01208): sparse steps, and radii that shrink to eps."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -70,13 +71,16 @@ class ApgdL1:
         """One more than the steps per run: the last point is evaluated too."""
         return (self.n_steps + 1) * self.n_restarts
 
-    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels) -> ApgdL1State:
-        return ApgdL1State(self._begun(fold(keys, RESTART), x), unbeaten(x), jnp.zeros(len(x), jnp.int32))
+    def init(
+        self, keys: Keys, objective: Objective, x: Images, y: Labels, *, start: Images | None = None
+    ) -> ApgdL1State:
+        climb = self._begun(self._random(fold(keys, RESTART), x) if start is None else start)
+        return ApgdL1State(climb, unbeaten(x), jnp.zeros(len(x), jnp.int32))
 
     def update(self, keys: Keys, i: Any, objective: Objective, state: ApgdL1State, x: Images, y: Labels) -> ApgdL1State:
         step = i % (self.n_steps + 1)
         factors, begins, checks = (jnp.asarray(table)[step] for table in self._tables())
-        ball = L1(factors * self.threat.eps)
+        ball = dataclasses.replace(self.threat, eps=factors * self.threat.eps)
         climb = self._restarted(keys, i, state.climb, x)
         climb = jax.lax.cond(begins, lambda: self._entered(ball, climb, x), lambda: climb)
         ascent = objective.ascend(objective.draw_keys(keys, i), climb.x, y)
@@ -89,19 +93,28 @@ class ApgdL1:
     def result(self, state: ApgdL1State) -> Attacked:
         return Attacked(*state.strongest, state.n_queries)
 
-    def _begun(self, keys: Keys, x: Images) -> SparseClimb:
+    def _random(self, keys: Keys, x: Images) -> Images:
+        """Where a run begins."""
+        return self._first_ball.spread(keys, x)
+
+    @property
+    def _first_ball(self) -> L1:
+        """The ball of the first phase."""
+        return dataclasses.replace(self.threat, eps=float(self._tables()[0][0]) * self.threat.eps)
+
+    def _begun(self, start: Images) -> SparseClimb:
         """A run before its first evaluation."""
-        ball = L1(float(self._tables()[0][0]) * self.threat.eps)
-        start, lowest = ball.spread(keys, x), jnp.full(len(x), -jnp.inf)
-        step, density = jnp.broadcast_to(ball.eps, len(x)) * 1.0, jnp.full(len(x), DENSITY)
-        return SparseClimb(start, step, start, lowest, jnp.zeros_like(x), density, jnp.full(len(x), 1.0 * x[0].size))
+        n, lowest = len(start), jnp.full(len(start), -jnp.inf)
+        step, density = jnp.full(n, 1.0 * self._first_ball.eps), jnp.full(n, DENSITY)
+        n_before = jnp.full(n, 1.0 * start[0].size)
+        return SparseClimb(start, step, start, lowest, jnp.zeros_like(start), density, n_before)
 
     def _restarted(self, keys: Keys, i: Any, climb: SparseClimb, x: Images) -> SparseClimb:
         """The run in progress, or a new one where a restart begins."""
         if self.n_restarts == 1:
             return climb
         begins = (i > 0) & (i % (self.n_steps + 1) == 0)
-        return jax.lax.cond(begins, lambda: self._begun(fold(keys, RESTART + i), x), lambda: climb)
+        return jax.lax.cond(begins, lambda: self._begun(self._random(fold(keys, RESTART + i), x)), lambda: climb)
 
     def _entered(self, ball: L1, climb: SparseClimb, x: Images) -> SparseClimb:
         """The run at the beginning of the phase in `ball`: its best point, projected, is the start."""

@@ -27,14 +27,20 @@ class Attack(Protocol):
     """An attack on the true labels y, as optax writes an optimiser: row r of the state depends on row r alone.
 
     `x` are the clean images in [0, 1] throughout; `update` makes iteration i, counted from 0; `result` shows the state
-    after any number of iterations.
+    after any number of iterations. `start` are images within the threat at which the attack begins instead of its own.
     """
 
     @property
     def n_iterations(self) -> int: ...
 
-    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels) -> Any: ...
+    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels, *, start: Images | None = None) -> Any: ...
 
     def update(self, keys: Keys, i: Any, objective: Objective, state: Any, x: Images, y: Labels) -> Any: ...
 
     def result(self, state: Any) -> Attacked: ...
+
+
+def begins_at_clean_images(attack: Attack, start: Images | None) -> None:
+    """Refuses a start for an attack whose variables are not the pixels."""
+    if start is not None:
+        raise ValueError(f"{type(attack).__name__} begins at the clean images: it cannot be a second phase.")

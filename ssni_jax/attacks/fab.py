@@ -21,7 +21,10 @@ SLACK = 1e-6  # relative: a change of norm eps may be rounded beyond it
 
 
 class FabState(NamedTuple):
-    """The iterate with its loss, and the misclassified point nearest to x with the norm of its change."""
+    """The iterate with its loss, the norm of the smallest change that was misclassified, and its image if inside.
+
+    `nearest` is x and `is_inside` 0 until a misclassified point lies inside the ball.
+    """
 
     x: Images
     loss: Level
@@ -57,9 +60,9 @@ class Fab:
     def n_iterations(self) -> int:
         return self.n_steps * self.n_restarts
 
-    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels) -> FabState:
+    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels, *, start: Images | None = None) -> FabState:
         far, zero = jnp.full(len(x), jnp.inf), jnp.zeros(len(x))
-        return FabState(x, zero - jnp.inf, x, far, zero, jnp.zeros(len(x), jnp.int32))
+        return FabState(x if start is None else start, zero - jnp.inf, x, far, zero, jnp.zeros(len(x), jnp.int32))
 
     def update(self, keys: Keys, i: Any, objective: Objective, state: FabState, x: Images, y: Labels) -> FabState:
         draws = objective.draw_keys(keys, i)
@@ -69,13 +72,14 @@ class Fab:
         is_wrong = objective.evaluate(draws, moved, y).mean()[1] > 0.5
         distance = self.threat.norm(moved - x)
         nearer = is_wrong & (distance < state.distance)
-        distance = jnp.where(nearer, distance, state.distance)
+        is_inside = distance <= self.threat.eps * (1 + SLACK)
+        nearest = jnp.where(over(nearer & is_inside, x), moved, state.nearest)
         return FabState(
             jnp.where(over(is_wrong, x), x + self.beta * (moved - x), moved),
             loss,
-            jnp.where(over(nearer, x), moved, state.nearest),
-            distance,
-            (distance <= self.threat.eps * (1 + SLACK)).astype(x.dtype),
+            nearest,
+            jnp.where(nearer, distance, state.distance),
+            jnp.where(nearer & is_inside, 1.0, state.is_inside),
             state.n_queries + (n_gradients + 1) * objective.n_draws,
         )
 
@@ -93,7 +97,7 @@ class Fab:
 
         def nearer(best: Any, shift: Any) -> tuple[Any, None]:
             target = (y + shift) % (n_others + 1)
-            ascent = objective.about(TargetedMargin(target)).ascend(keys, x, y)
+            ascent = objective.with_loss(TargetedMargin(target)).ascend(keys, x, y)
             slope = self.threat.dual_norm(ascent.gradient)
             distance = jnp.abs(ascent.loss) / jnp.where(slope == 0, SHORTEST, slope)
             new = distance, ascent.loss, ascent.gradient

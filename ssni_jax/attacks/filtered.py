@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ssni_jax.attacks.adam import AdamMoments, adam_step, no_moments
-from ssni_jax.attacks.attack import Attacked
+from ssni_jax.attacks.attack import Attacked, begins_at_clean_images
 from ssni_jax.attacks.best import Best, better, unbeaten
 from ssni_jax.attacks.objective import Objective
 from ssni_jax.core.arrays import over, row_norm, to_diffusion_range
@@ -80,7 +80,10 @@ class Filtered:
     def n_iterations(self) -> int:
         return self.n_steps
 
-    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels) -> FilteredState:
+    def init(
+        self, keys: Keys, objective: Objective, x: Images, y: Labels, *, start: Images | None = None
+    ) -> FilteredState:
+        begins_at_clean_images(self, start)
         zeros = [jnp.zeros((*x.shape[:3], size, size), x.dtype) for size in self.sizes]
         filters = tuple(
             logits.at[..., logits.shape[-1] // 2, logits.shape[-1] // 2].set(self.focus) for logits in zeros

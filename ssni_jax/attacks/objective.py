@@ -1,6 +1,7 @@
 """What an attack raises and how it is measured: predictor, loss, draws, and how to differentiate."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,10 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ssni_jax.attacks.losses import CrossEntropy, TraceLoss
-from ssni_jax.core.protocols import Differentiation
+from ssni_jax.core.protocols import Differentiation, Trace
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold
-from ssni_jax.core.types import Images, Keys, Labels, Level, Logits
+from ssni_jax.core.types import Images, Keys, Labels, Level, Logits, Tree
 
 Draws = Float[Array, "K B"]
 
@@ -51,6 +52,7 @@ class Objective:
     `hold` measures the noise levels once at x and holds them over the draws, SSNI's published adaptive attack: the
     attacker sees t(x) but gets no gradient through it (arXiv:2506.06027, code). `n_together` draws share the memory of
     one call; None for all. `fixed_keys` gives every iteration the draws of the first, for an attacker who knows them.
+    `n_before` iterations came before the first one, in an earlier phase of the attack.
     """
 
     predict: Any = None
@@ -60,8 +62,11 @@ class Objective:
     hold: bool = static(default=False)
     n_together: int | None = static(default=None)
     fixed_keys: bool = static(default=False)
+    n_before: int = static(default=0)
 
     def __post_init__(self):
+        if self.hold and getattr(self.loss, "of_levels", False):
+            raise ValueError(f"{type(self.loss).__name__} has no gradient at levels that are held: set hold=False.")
         for name in ("n_draws", "n_together"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -71,10 +76,6 @@ class Objective:
         """This objective about the predictor whose gradients `differentiate` gives for `predict`."""
         return dataclasses.replace(self, predict=predict if self.differentiate is None else self.differentiate(predict))
 
-    def about(self, loss: TraceLoss) -> "Objective":
-        """This objective with another loss."""
-        return dataclasses.replace(self, loss=loss)
-
     @property
     def gradient_name(self) -> str:
         """How gradients are taken, in words."""
@@ -82,15 +83,23 @@ class Objective:
 
     def draw_keys(self, keys: Keys, i: Any) -> Keys:
         """The keys of iteration i, counted from 0, of an attack with these keys."""
-        return fold(keys, 1 if self.fixed_keys else i + 1)
+        return fold(keys, 1 if self.fixed_keys else self.n_before + i + 1)
+
+    def with_loss(self, loss: TraceLoss) -> "Objective":
+        """This objective with another loss."""
+        return dataclasses.replace(self, loss=loss)
+
+    def after(self, n_iterations: int) -> "Objective":
+        """This objective for a phase that begins after `n_iterations` others, with draws of its own."""
+        return dataclasses.replace(self, n_before=self.n_before + n_iterations)
 
     def evaluate(self, keys: Keys, x: Images, y: Labels) -> Answers:
         """Loss and answer of every draw, without a gradient."""
-        return self._over_draws(keys, x, lambda predict, keys: self._judged(predict, keys, x, y))
+        return self.over_draws(keys, x, lambda predict, keys: self._judged(predict, keys, x, y))
 
     def mean_scores(self, keys: Keys, x: Images) -> Logits:
         """The mean of the scores over the draws."""
-        return jnp.mean(self._over_draws(keys, x, lambda predict, keys: predict.trace(keys, x).scores), axis=0)
+        return jnp.mean(self.over_draws(keys, x, lambda predict, keys: predict.trace(keys, x).scores), axis=0)
 
     def sample(self, keys: Keys, x: Images, y: Labels) -> Sampled:
         """Loss, gradient and answer of every draw."""
@@ -103,7 +112,7 @@ class Objective:
             gradient, evaluated = jax.grad(total, has_aux=True)(x)
             return Sampled(evaluated.loss, gradient, evaluated.wrong)
 
-        return self._over_draws(keys, x, one)
+        return self.over_draws(keys, x, one)
 
     def ascend(self, keys: Keys, x: Images, y: Labels) -> Ascent:
         """Mean loss, mean gradient, and the share of draws whose answer is wrong."""
@@ -114,16 +123,24 @@ class Objective:
         """The mean gradient over the draws."""
         return self.ascend(keys, x, y).gradient
 
-    def _judged(self, predict: Any, keys: Keys, x: Images, y: Labels) -> Answers:
+    def judge(self, trace: Trace, y: Labels) -> Answers:
         """Loss and answer of one draw."""
-        trace = predict.trace(keys, x, getattr(self.loss, "save", None))
         finite = jnp.all(jnp.isfinite(trace.logits), axis=1)
         return Answers(self.loss(trace, y), finite & (jnp.argmax(trace.logits, axis=1) != y))
 
-    def _over_draws(self, keys: Keys, x: Images, one: Any) -> Any:
-        predict = self.predict.hold(fold(keys, 0), x) if self.hold else self.predict
-        keys = fold(keys, 1) if self.hold else keys
-        draw = lambda i: one(predict, fold(keys, i))  # noqa: E731
+    def drawn(self, keys: Keys, x: Images) -> tuple[Any, Keys]:
+        """The predictor of all draws at x, and the keys whose fold with j is draw j; `hold` has measured the levels."""
+        if not self.hold:
+            return self.predict, keys
+        return self.predict.hold(fold(keys, 0), x), fold(keys, 1)
+
+    def over_draws(self, keys: Keys, x: Images, one: Callable[[Any, Keys], Tree]) -> Tree:
+        """`one(predictor, keys of a draw)` of every draw at x, `n_together` at a time."""
+        predict, keys = self.drawn(keys, x)
+        draw = lambda j: one(predict, fold(keys, j))  # noqa: E731
         if self.n_together is None:
             return jax.vmap(draw)(jnp.arange(self.n_draws))
         return jax.lax.map(draw, jnp.arange(self.n_draws), batch_size=min(self.n_together, self.n_draws))
+
+    def _judged(self, predict: Any, keys: Keys, x: Images, y: Labels) -> Answers:
+        return self.judge(predict.trace(keys, x, getattr(self.loss, "save", None)), y)

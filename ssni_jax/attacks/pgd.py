@@ -53,10 +53,11 @@ class Pgd:
     def n_iterations(self) -> int:
         return self.n_steps * self.n_restarts
 
-    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels) -> PgdState:
-        start = self.threat.start(fold(keys, 0), x) if self.random_start else x
+    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels, *, start: Images | None = None) -> PgdState:
+        drawn = self.threat.start(fold(keys, 0), x) if self.random_start else x
+        begin = drawn if start is None else start
         lowest, none = jnp.full(len(x), -jnp.inf), jnp.zeros(len(x))
-        return PgdState(start, lowest, none, start, lowest, none, jnp.zeros(len(x), jnp.int32))
+        return PgdState(begin, lowest, none, begin, lowest, none, jnp.zeros(len(x), jnp.int32))
 
     def update(self, keys: Keys, i: Any, objective: Objective, state: PgdState, x: Images, y: Labels) -> PgdState:
         current = self._restarted(keys, i, state.x, x)

@@ -82,9 +82,9 @@ class Spsa:
     def n_iterations(self) -> int:
         return self.n_steps
 
-    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels) -> SpsaState:
+    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels, *, start: Images | None = None) -> SpsaState:
         best = unbeaten(x)
-        return SpsaState(x, best.loss, best.broken, best, jnp.zeros(len(x), jnp.int32))
+        return SpsaState(x if start is None else start, best.loss, best.broken, best, jnp.zeros(len(x), jnp.int32))
 
     def update(self, keys: Keys, i: Any, objective: Objective, state: SpsaState, x: Images, y: Labels) -> SpsaState:
         draws = objective.draw_keys(keys, i)

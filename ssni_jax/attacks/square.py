@@ -52,9 +52,11 @@ class Square:
     def n_iterations(self) -> int:
         return self.n_queries
 
-    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels) -> SquareState:
-        start = begin(self.threat, fold(keys, PROPOSALS), x)
-        return SquareState(unbeaten(start), jnp.zeros(len(x), jnp.int32))
+    def init(
+        self, keys: Keys, objective: Objective, x: Images, y: Labels, *, start: Images | None = None
+    ) -> SquareState:
+        first = begin(self.threat, fold(keys, PROPOSALS), x) if start is None else start
+        return SquareState(unbeaten(first), jnp.zeros(len(x), jnp.int32))
 
     def update(self, keys: Keys, i: Any, objective: Objective, state: SquareState, x: Images, y: Labels) -> SquareState:
         proposals = fold(fold(keys, PROPOSALS), 1 + i)

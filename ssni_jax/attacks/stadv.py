@@ -9,7 +9,7 @@ from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, Int
 
 from ssni_jax.attacks.adam import AdamMoments, adam_step, no_moments
-from ssni_jax.attacks.attack import Attacked
+from ssni_jax.attacks.attack import Attacked, begins_at_clean_images
 from ssni_jax.attacks.best import Best, better, unbeaten
 from ssni_jax.attacks.objective import Objective
 from ssni_jax.core.arrays import safe_sqrt
@@ -56,7 +56,10 @@ class StAdv:
     def n_iterations(self) -> int:
         return self.n_steps
 
-    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels) -> StAdvState:
+    def init(
+        self, keys: Keys, objective: Objective, x: Images, y: Labels, *, start: Images | None = None
+    ) -> StAdvState:
+        begins_at_clean_images(self, start)
         flow = jnp.zeros((*x.shape[:3], 2), x.dtype)
         return StAdvState(flow, no_moments(flow), unbeaten(x), jnp.zeros(len(x), jnp.int32))
 

@@ -26,11 +26,11 @@ class WithLoss:
     def n_iterations(self) -> int:
         return self.attack.n_iterations
 
-    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels) -> Tree:
-        return self.attack.init(keys, objective.about(self.loss), x, y)
+    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels, *, start: Images | None = None) -> Tree:
+        return self.attack.init(keys, objective.with_loss(self.loss), x, y, start=start)
 
     def update(self, keys: Keys, i: Any, objective: Objective, state: Tree, x: Images, y: Labels) -> Tree:
-        return self.attack.update(keys, i, objective.about(self.loss), state, x, y)
+        return self.attack.update(keys, i, objective.with_loss(self.loss), state, x, y)
 
     def result(self, state: Tree) -> Attacked:
         return self.attack.result(state)
@@ -58,9 +58,12 @@ class Targeted:
     def n_iterations(self) -> int:
         return self.attack.n_iterations
 
-    def init(self, keys: Keys, objective: Objective, x: Images, y: Labels) -> TargetedState:
+    def init(
+        self, keys: Keys, objective: Objective, x: Images, y: Labels, *, start: Images | None = None
+    ) -> TargetedState:
         target = ranked_class(objective.mean_scores(fold(keys, TARGET), x), y, self.rank)
-        return TargetedState(target, self.attack.init(keys, self._towards(target, objective), x, y))
+        inner = self.attack.init(keys, self._towards(target, objective), x, y, start=start)
+        return TargetedState(target, inner)
 
     def update(
         self, keys: Keys, i: Any, objective: Objective, state: TargetedState, x: Images, y: Labels
@@ -72,7 +75,7 @@ class Targeted:
         return self.attack.result(state.inner)
 
     def _towards(self, target: Labels, objective: Objective) -> Objective:
-        return objective.about(self.loss.towards(target))
+        return objective.with_loss(self.loss.towards(target))
 
 
 def ranked_class(scores: Logits, y: Labels, rank: Any) -> Labels:

@@ -7,10 +7,10 @@ import jax
 
 from ssni_jax.core.protocols import Differentiation, Purified
 from ssni_jax.core.pytree import pytree, static
+from ssni_jax.core.save_at import NOTHING, SaveAt
 from ssni_jax.core.types import Images, Keys
 from ssni_jax.purify.predictors import Predictor
 from ssni_jax.purify.walks import Walk
-from ssni_jax.solvers.saving import NOTHING, SaveAt
 
 
 @pytree

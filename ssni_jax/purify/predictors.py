@@ -9,9 +9,9 @@ import jax.numpy as jnp
 
 from ssni_jax.core.protocols import Classifier, Measured, Trace
 from ssni_jax.core.pytree import pytree, static
+from ssni_jax.core.save_at import NOTHING, SaveAt
 from ssni_jax.core.types import Images, Keys, Level, Levels, Logits
 from ssni_jax.purify.walks import Walk
-from ssni_jax.solvers.saving import NOTHING, SaveAt
 
 Change = Callable[[Any], Any]
 

@@ -11,13 +11,14 @@ from ssni_jax.core.arrays import to_diffusion_range, to_unit_range
 from ssni_jax.core.protocols import Denoiser, Deviation, NoiseLevel, NoiseSchedule, Purified
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import fold
+from ssni_jax.core.save_at import NOTHING, SaveAt
 from ssni_jax.core.types import Images, Keys, Level, Levels, Tree
 from ssni_jax.purify.deviation import Held, NoDeviation
 from ssni_jax.purify.guides.guided import Guided, WithReference
 from ssni_jax.purify.levels import Frozen
 from ssni_jax.purify.round import Round
 from ssni_jax.purify.walks import Ragged, Scan, Walk
-from ssni_jax.solvers.saving import NOTHING, Observed, SaveAt
+from ssni_jax.solvers.saving import Observed
 
 
 @pytree
@@ -134,7 +135,7 @@ class Purifier:
             noised = round.noise(fold(draw, 0), state, levels[0])
             if save is NOTHING:
                 return self.walk(fold(draw, 2), denoise_at, step, noised, levels), (noised, None)
-            moved, kept = saving(self.walk)(fold(draw, 2), denoise_at, step, noised, levels, observed, save)
+            moved, kept = saving(self.walk)(fold(draw, 2), denoise_at, step, noised, levels, observed, save, state)
             return moved, (noised, kept)
 
         state, (noised, kept) = jax.lax.scan(repeat, state, jnp.arange(round.repeats))

@@ -10,9 +10,9 @@ from jaxtyping import Key
 from ssni_jax.core.protocols import Measured, Trace
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold
+from ssni_jax.core.save_at import NOTHING, SaveAt
 from ssni_jax.core.types import Images, Keys, Level, Levels, Tree
 from ssni_jax.purify.predictors import Change, Predictor
-from ssni_jax.solvers.saving import NOTHING, SaveAt
 
 
 @pytree

@@ -8,9 +8,10 @@ from jaxtyping import Array, Int
 
 from ssni_jax.core.protocols import Step
 from ssni_jax.core.pytree import pytree, static
+from ssni_jax.core.save_at import SaveAt
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Levels, Tree
 from ssni_jax.solvers import buckets, ragged, solve
-from ssni_jax.solvers.saving import Observed, SaveAt, solve_and_save
+from ssni_jax.solvers.saving import Observed, solve_and_save
 from ssni_jax.solvers.solve import square_root_segment
 
 DenoiseAt = Callable[[Int[Array, " S"]], DenoiseFn]
@@ -39,10 +40,14 @@ class Scan:
         levels: Levels,
         observed: Observed,
         save: SaveAt,
+        before: Images,
     ) -> tuple[Images, Tree]:
-        """The same, and what `save` asks for of every chosen step; `denoise_at` calls `observed`."""
+        """The same, and what `save` asks for of every chosen step of `x`, the noised state of `before`.
+
+        `denoise_at` calls `observed`.
+        """
         denoise = denoise_at(jnp.arange(x.shape[0]))
-        return solve_and_save(keys, denoise, step, x, levels, observed=observed, save=save)
+        return solve_and_save(keys, denoise, step, x, levels, observed=observed, save=save, before=before)
 
 
 @pytree

@@ -1,7 +1,7 @@
 """Solver steps, the differentiable solver, and the two that spare idle steps."""
 
+from ssni_jax.core.save_at import NOTHING, SaveAt
 from ssni_jax.solvers import buckets, ragged
-from ssni_jax.solvers.saving import NOTHING, SaveAt
 from ssni_jax.solvers.solve import diffuse, solve
 from ssni_jax.solvers.steps import Ancestral, Drift, Euler, EulerMaruyama, Heun, Renoise
 from ssni_jax.solvers.variance import FixedLarge, FixedSmall, Learned

@@ -1,34 +1,17 @@
-"""Keeping something of every chosen step of a walk, as diffrax's SaveAt does."""
+"""The walk that keeps something of every chosen step."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
 
 from ssni_jax.core.protocols import Step
 from ssni_jax.core.rng import fold
+from ssni_jax.core.save_at import Moment, SaveAt
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Level, Levels, Tree
 from ssni_jax.solvers.adjusted import Adjusted
 from ssni_jax.solvers.solve import advance
-
-
-@dataclasses.dataclass(frozen=True)
-class SaveAt:
-    """Keep `function(step, x, x0)` at the chosen `steps` of every walk; None for all of them.
-
-    `step` counts the steps of a walk from 0, `x` is the unscaled state before the step and `x0` the network's first
-    estimate in it. The function returns arrays with one row per row of x. Rows for which a step has length zero are
-    shown an estimate of harmless noise.
-    """
-
-    function: Callable[[Int[Array, ""], Images, Images], Tree]
-    steps: tuple[int, ...] | None = None
-
-
-NOTHING: SaveAt | None = None
 
 
 class Observed:
@@ -56,18 +39,30 @@ class Observed:
 
 
 def solve_and_save(
-    keys: Keys, denoise: DenoiseFn, step: Step, x: Images, levels: Levels, *, observed: Observed, save: SaveAt
+    keys: Keys,
+    denoise: DenoiseFn,
+    step: Step,
+    x: Images,
+    levels: Levels,
+    *,
+    observed: Observed,
+    save: SaveAt,
+    before: Images,
 ) -> tuple[Images, Tree]:
-    """`solve`, and what `save` asks for with the rows first, [B, n_steps, ...]; `denoise` calls `observed`."""
+    """`solve` of `x`, the noised state of `before`, and what `save` asks for with the rows first, [B, n_steps, ...].
+
+    `denoise` calls `observed`.
+    """
+    noised = x
 
     def body(x, row):
         index, hi, lo = row
         observed.forget()
         moved = advance(fold(keys, index), denoise, step, x, (hi, lo))
-        return moved, save.function(index, x, observed.estimates[0])
+        return moved, save.function(Moment(index, x, observed.estimates[0], hi, lo, before, noised, levels[0]))
 
     n_steps = levels.shape[0] - 1
     rows = (jnp.arange(n_steps), levels[:-1], levels[1:])
     x, saved = jax.lax.scan(jax.checkpoint(body), x, rows)
-    chosen = jnp.asarray([s for s in (save.steps or range(n_steps)) if s < n_steps], jnp.int32)
+    chosen = jnp.asarray(save.chosen(n_steps), jnp.int32)
     return x, jax.tree.map(lambda v: jnp.moveaxis(v[chosen], 0, 1), saved)

@@ -7,9 +7,10 @@ import pytest
 
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import fold
+from ssni_jax.core.save_at import SaveAt
 from ssni_jax.purify import ClippedEstimate, Constant, Defense, Purifier, Ragged, Round, Scan, Unguided
 from ssni_jax.schedules import VE, VP, DiscreteVP, IntegerSteps, Strided, Uniform
-from ssni_jax.solvers import Ancestral, Euler, Heun, Learned, Renoise, SaveAt, diffuse
+from ssni_jax.solvers import Ancestral, Euler, Heun, Learned, Renoise, diffuse
 from tests.kit import SHAPE, Gaussian, ShowsSigma, images, keys, recipes, run, two_modes
 
 B = 8
@@ -153,7 +154,7 @@ def test_chosen_steps_are_saved_row_by_row():
     round = Round(Constant(0.1), Strided(4, 0.1), Euler(), repeats=2)
     purifier, save = (
         purifier_of(round, denoise=Gaussian()),
-        SaveAt(lambda step, x, x0: (step + 0 * x[:, 0, 0, 0], x, x0), (0, 2)),
+        SaveAt(lambda moment: (moment.step + 0 * moment.hi, moment.x, moment.x0), (0, 2)),
     )
     done = jax.jit(lambda keys, x: purifier.run(keys, x, save))(keys(B), X)
     steps, states, estimates = done.saved[0]
