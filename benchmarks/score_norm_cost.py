@@ -29,7 +29,7 @@ from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold, normal_like, sample_keys
 from ssni_jax.data import Digits
 from ssni_jax.evals.statistics import interval, paired_difference
-from ssni_jax.jobs.evaluate import ATTACK, CLEAN, FRESH
+from ssni_jax.jobs.evaluation_job import ATTACK, CLEAN, FRESH
 from ssni_jax.networks.layers import downsample
 from ssni_jax.presets import BIAS, T_STAR, TAU
 from ssni_jax.purify import Calibration, Defense, ScoreNorm, SingleScoreNorm, Surrogate

@@ -5,6 +5,7 @@ from ssni_jax.attacks.apgd_l1 import ApgdL1
 from ssni_jax.attacks.attack import Attack, Attacked
 from ssni_jax.attacks.deviated import Deviated
 from ssni_jax.attacks.diffhammer import DiffHammer, diffhammer_released
+from ssni_jax.attacks.ensemble import Ensemble, autoattack
 from ssni_jax.attacks.fab import Fab
 from ssni_jax.attacks.filtered import Filtered
 from ssni_jax.attacks.losses import CrossEntropy, Dlr, Margin, TargetedDlr, TargetedLoss, TargetedMargin, TraceLoss
@@ -30,6 +31,7 @@ __all__ = [
     "Deviated",
     "DiffHammer",
     "Dlr",
+    "Ensemble",
     "Fab",
     "Filtered",
     "Gaussian",
@@ -54,5 +56,6 @@ __all__ = [
     "TraceLoss",
     "Unit",
     "WithLoss",
+    "autoattack",
     "diffhammer_released",
 ]

@@ -1,5 +1,6 @@
 """Wrappers of an attack: another loss, or a target class per image."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from ssni_jax.attacks.attack import Attack, Attacked
 from ssni_jax.attacks.losses import TargetedDlr, TargetedLoss, TraceLoss
 from ssni_jax.attacks.objective import Objective
-from ssni_jax.core.pytree import pytree
+from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Images, Keys, Labels, Logits, Tree
 
@@ -17,23 +18,31 @@ TARGET = (1 << 20) + (1 << 19)  # beyond every iteration and restart that the ke
 
 @pytree
 class WithLoss:
-    """`attack` with its own loss, whatever the objective's is: ensembles combine attacks on several losses."""
+    """`attack` with its own loss, and `n_draws` per gradient if given, whatever the objective has.
+
+    Ensembles combine attacks on several losses.
+    """
 
     attack: Attack
     loss: TraceLoss
+    n_draws: int | None = static(default=None)
 
     @property
     def n_iterations(self) -> int:
         return self.attack.n_iterations
 
     def init(self, keys: Keys, objective: Objective, x: Images, y: Labels, *, start: Images | None = None) -> Tree:
-        return self.attack.init(keys, objective.with_loss(self.loss), x, y, start=start)
+        return self.attack.init(keys, self._on(objective), x, y, start=start)
 
     def update(self, keys: Keys, i: Any, objective: Objective, state: Tree, x: Images, y: Labels) -> Tree:
-        return self.attack.update(keys, i, objective.with_loss(self.loss), state, x, y)
+        return self.attack.update(keys, i, self._on(objective), state, x, y)
 
     def result(self, state: Tree) -> Attacked:
         return self.attack.result(state)
+
+    def _on(self, objective: Objective) -> Objective:
+        n_draws = objective.n_draws if self.n_draws is None else self.n_draws
+        return dataclasses.replace(objective, loss=self.loss, n_draws=n_draws)
 
 
 class TargetedState(NamedTuple):

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar, Literal
 
-from ssni_jax.attacks import Attack, Objective, Pgd
+from ssni_jax.attacks import Attack, Ensemble, Objective, Pgd
 from ssni_jax.core.protocols import Predict
 from ssni_jax.data import Source
 from ssni_jax.experiments.selection import check_labelled, check_n_images, check_positive, chosen_ids
@@ -22,8 +22,8 @@ class Evaluation:
     defense: Predict
     """The predictor: a Defense, a Vote, `predictor(classifier)`, or any pytree with the methods of Predict."""
     images: Source
-    attack: Attack | None = Pgd()
-    """The attack; None evaluates clean accuracy alone."""
+    attack: Attack | Ensemble | None = Pgd()
+    """The attack, or several such as `autoattack(Linf(8 / 255))`; None evaluates clean accuracy alone."""
     objective: Objective = Objective()
     """What the attack raises: the loss, the number of draws per gradient, and how to differentiate."""
     adversarial: Source | None = None

@@ -1,5 +1,6 @@
 """Running the attack of one unit in chunks, with its curve: a stopped run loses a chunk and not an afternoon."""
 
+import copy
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,16 +12,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from ssni_jax.attacks import Attacked
-from ssni_jax.core.protocols import Predict
+from ssni_jax.attacks import Attack, Attacked, Objective
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Keys, Tree
-from ssni_jax.dist import agree, global_rows, local_rows, whole
-from ssni_jax.evals.attacked import Driver, make_driver
-from ssni_jax.experiments import Evaluation
+from ssni_jax.dist import agree, global_rows, local_rows
+from ssni_jax.evals.attacked import Chunk, Driver, make_driver
 from ssni_jax.files.atomic import write_arrays
 from ssni_jax.jobs.run import Pause, WorkUnit
-from ssni_jax.zoo import resolve
 
 SAVE_EVERY_S = 60.0
 
@@ -50,13 +48,21 @@ class AttackRun(NamedTuple):
 
 
 class Attacking:
-    """The attack of an evaluation, compiled once for all its units."""
+    """An attack on an objective, compiled once for all units.
 
-    def __init__(self, mesh: Mesh, experiment: Evaluation, predict: Predict, workdir: Path):
-        self.attack, self.mesh, self.workdir = resolve(experiment.attack, whole(mesh)), mesh, workdir
-        if self.attack is not None:
-            self.objective = experiment.objective.of(predict)
-            self.driver = make_driver(mesh, self.attack)
+    With `falls_at` the attack of a unit ends as soon as more than this share of the draws is wrong in every row.
+    """
+
+    def __init__(self, mesh: Mesh, attack: Attack, objective: Objective, workdir: Path, falls_at: float | None = None):
+        self.attack, self.objective, self.mesh, self.workdir = attack, objective, mesh, workdir
+        self.falls_at = falls_at
+        self.driver = make_driver(mesh, attack)
+
+    def like(self, attack: Attack) -> "Attacking":
+        """The same compiled programs for an attack that differs in its numbers alone."""
+        other = copy.copy(self)
+        other.attack = attack
+        return other
 
     def compile(self, keys: Keys, x: Any, y: Any) -> None:
         """Compiles all that `run` calls."""
@@ -70,7 +76,6 @@ class Attacking:
 
     def run(self, unit: WorkUnit, keys: Keys, rows: Mapping[str, jax.Array], pause: Pause) -> AttackRun:
         """All iterations, from the saved state where there is one of these rows."""
-        assert self.attack is not None
         x, y, n = rows["image"], rows["label"], self.attack.n_iterations
         i, state, curve = self._restored(unit, self.driver.init(self.attack, self.objective, keys, x, y), rows)
         saved = time.monotonic()
@@ -79,6 +84,8 @@ class Attacking:
             state, i = chunk.state, i + self.driver.n_chunk
             for name, values in (("loss", chunk.loss), ("broken", chunk.broken)):
                 curve[name] += _means(values, rows["mask"])
+            if self._is_over(chunk, rows["mask"]):
+                break
             if i < n:
                 pause(lambda i=i, state=state: self._save(unit, i, state, curve, rows))
                 is_due = time.monotonic() - saved > SAVE_EVERY_S
@@ -88,16 +95,20 @@ class Attacking:
         known = self.driver.result(self.attack, state)
         return AttackRun(known.image, known, curve)
 
-    def last_keys(self, keys: Keys) -> Keys | None:
-        """The keys of the first draw of the attack's last iteration; None for images that were attacked elsewhere."""
-        if self.attack is None:
-            return None
+    def last_keys(self, keys: Keys) -> Keys:
+        """The keys of the first draw of the attack's last iteration."""
         last = self.objective.draw_keys(keys, self.attack.n_iterations - 1)
         return fold(fold(last, 1) if self.objective.hold else last, 0)
 
     def forget(self, unit: WorkUnit) -> None:
         """Drops the saved state of a unit that is recorded."""
         self._path(unit).unlink(missing_ok=True)
+
+    def _is_over(self, chunk: Chunk, mask: jax.Array) -> bool:
+        """Whether every row that is an image has fallen."""
+        if self.falls_at is None:
+            return False
+        return bool(jnp.all((chunk.broken[-1] > self.falls_at) | ~mask.astype(bool)))
 
     def _path(self, unit: WorkUnit) -> Path:
         place = f"{jax.process_index()}of{jax.process_count()}"

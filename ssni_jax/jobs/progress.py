@@ -60,6 +60,12 @@ class Progress:
         self.begun, self.n_before = time.monotonic(), n_done
         self.n_done = max(self.n_done, n_done)
 
+    def expect(self, n: int) -> None:
+        """`n` are left, whatever was planned before: attacks of an ensemble run on what the ones before left."""
+        self.total = self.n_done + n
+        if self.task is not None:
+            self.bar.update(self.task, total=self.total)
+
     def advance(self, n: int) -> None:
         """`n` more are done, and on disk."""
         self.n_done += n

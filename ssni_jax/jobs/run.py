@@ -80,6 +80,7 @@ def run(job: Job, workdir: Path, stopper: Stopper) -> None:
                 time.sleep(WAIT_S)
                 state.check()
             units = planned(job)
+            progress.expect(sum(len(unit.ids) for unit in units))
 
 
 def planned(job: Job) -> list[WorkUnit]:
@@ -97,7 +98,7 @@ class _Running:
 
     def __init__(self, job: Job, workdir: Path, stopper: Stopper, progress: Progress):
         self.job, self.workdir, self.stopper, self.progress = job, workdir, stopper, progress
-        self.is_compiled = False
+        self.compiled: set[str] = set()  # stages whose programs are there
 
     def work_on(self, units: Sequence[WorkUnit]) -> int:
         """Works on the units that no other job holds; returns how many there were."""
@@ -118,7 +119,7 @@ class _Running:
         """Reads, computes and writes one unit; every process leaves if one of them fails."""
         loaded, error = attempt(reading.result)
         self.check(error)
-        if not self.is_compiled:
+        if unit.stage not in self.compiled:
             self.compile(unit, loaded)
         outcome, error = attempt(lambda: self.job.work(unit, loaded, self.pause))
         self.check(error)
@@ -133,7 +134,7 @@ class _Running:
             start = time.monotonic()
             _, error = attempt(lambda: self.job.prepare(unit, loaded))
         self.check(error)
-        self.is_compiled = True
+        self.compiled.add(unit.stage)
         forecast = self.job.forecast(self.job.plan())
         self.progress.say(f"compiled in {time.monotonic() - start:.0f} s" + (f"; {forecast}" if forecast else ""))
         self.progress.start()

@@ -33,7 +33,8 @@ def load_evaluated(workdir: Path) -> Evaluated:
     records, planned = merged(units), sorted(set(run["ids"]))
     n_draws = run.get("n_draws", 0)
     missing = [id for id in planned if id not in records or len(draws_of(records[id])) < n_draws]
-    curves = [{**unit.header["curve"], "n": len(unit.records)} for unit in units if unit.header.get("curve")]
+    judged = [unit for unit in units if unit.header["stage"] == EVALUATED and unit.header.get("curve")]
+    curves = [{**unit.header["curve"], "n": len(unit.records)} for unit in judged]
     kept = [records[id] for id in planned if id in records]
     return Evaluated(workdir, str(run["defense"]), experiment, run, kept, missing, curves)
 
@@ -46,7 +47,7 @@ def merged(units: Iterable[StoredUnit]) -> dict[int, EvaluationRecord]:
         for record in unit.records:
             if unit.header["stage"] == EVALUATED:
                 records.setdefault(record["id"], record)
-            else:
+            elif unit.header["stage"].startswith(MORE_DRAWS):
                 further.setdefault((record["id"], record["first"]), record)
     for id, first in sorted(further):
         if id in records and len(draws_of(records[id])) == first:

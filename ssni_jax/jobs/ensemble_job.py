@@ -1,0 +1,134 @@
+"""The units of an evaluation under an ensemble: one attack after the other on what stands, then the judgement."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ssni_jax.attacks import Attack, Ensemble
+from ssni_jax.core.protocols import Predict
+from ssni_jax.core.rng import fold
+from ssni_jax.experiments import Evaluation
+from ssni_jax.files.atomic import write_arrays
+from ssni_jax.jobs.attack import Attacking, AttackRun
+from ssni_jax.jobs.evaluation_job import ATTACK, EvaluationJob
+from ssni_jax.jobs.outcome import Batch
+from ssni_jax.jobs.run import Pause, WorkUnit
+from ssni_jax.journal.ensemble import STAGE, Stages
+from ssni_jax.journal.evaluation import EVALUATED
+from ssni_jax.journal.units import Journal
+
+STAGE_KEYS = 1 << 24  # beyond every draw that the keys of an attack are folded with
+
+
+class StageOutcome(NamedTuple):
+    """What an attack of the ensemble did to one block, this process's rows on the host."""
+
+    batch: Batch
+    attack: AttackRun
+
+
+class EnsembleJob(EvaluationJob):
+    """Blocks of the images that stand, under attack after attack; when all are through, blocks that are judged.
+
+    Every block has the shape of a full batch, so that an attack is compiled once, and attacks that differ in numbers
+    alone, such as target classes, are one program.
+    """
+
+    def __init__(self, experiment: Evaluation, predict: Predict, attack: Ensemble, journal: Journal, command: str):
+        super().__init__(experiment, predict, None, journal, command)
+        self.ensemble, self.programs = attack, {}
+        self.objective = experiment.objective.of(predict)
+
+    @property
+    def stages(self) -> Stages:
+        """What the journal holds of the attacks by now."""
+        return Stages(tuple(self.ensemble.stages), self.ensemble.falls_at, self.experiment.ids, self.journal.units())
+
+    def plan(self) -> list[WorkUnit]:
+        stages = self.stages
+        if stages.current is None:
+            return super().plan()
+        ids, recorded = stages.standing(stages.current), stages.recorded(stages.current)
+        blocks = [ids[start : start + self.n_rows] for start in range(0, len(ids), self.n_rows)]
+        left = [tuple(id for id in block if id not in recorded) for block in blocks]
+        return [WorkUnit(f"{STAGE}{stages.current}", block, stages.current) for block in left if block]
+
+    def load(self, unit: WorkUnit) -> dict[str, np.ndarray]:
+        rows = super().load(unit._replace(of=None) if is_stage(unit) else unit)
+        if unit.stage == EVALUATED:
+            rows["adversarial"] = self._images(rows["id"], self.stages.strongest(rows["id"].tolist()))
+        return rows
+
+    def prepare(self, unit: WorkUnit, loaded: dict[str, np.ndarray]) -> None:
+        if not is_stage(unit):
+            return super().prepare(unit, loaded)
+        batch = self._batch(loaded)
+        self._program(unit).compile(batch.keys, batch.rows["image"], batch.rows["label"])
+
+    def work(self, unit: WorkUnit, loaded: dict[str, np.ndarray], pause: Pause) -> Any:
+        if not is_stage(unit):
+            return super().work(unit, loaded, pause)
+        batch = self._batch(loaded)
+        number = tuple(self.ensemble.stages).index(unit.of)
+        keys = fold(fold(batch.keys, ATTACK), STAGE_KEYS + number)
+        return StageOutcome(batch, self._program(unit).run(unit, keys, batch.rows, pause).on_host())
+
+    def write(self, unit: WorkUnit, outcome: Any) -> None:
+        if not is_stage(unit):
+            return super().write(unit, outcome)
+        mine = np.flatnonzero(outcome.batch.local["mask"]).tolist()
+        if not mine:
+            return
+        ids = outcome.batch.local["id"][mine]
+        name = WorkUnit(unit.stage, tuple(ids.tolist())).name
+        write_arrays(self._path(name), {"id": ids, "image": outcome.attack.image[mine]})
+        records = [stage_record(outcome, row) for row in mine]
+        self.journal.write(name, {"stage": unit.stage, "curve": outcome.attack.curve}, records)
+        self._program(unit).forget(unit)
+
+    def summary(self) -> str:
+        return self.stages.summary() or super().summary()
+
+    def facts_at_end(self) -> dict[str, Any]:
+        return {**super().facts_at_end(), "stages": self.stages.table()}
+
+    def _path(self, unit: str) -> Path:
+        """The images of one attack's unit."""
+        return self.journal.workdir / "stages" / f"{unit}.npz"
+
+    def _images(self, ids: np.ndarray, units: Sequence[str]) -> np.ndarray:
+        """The image of each id from the unit that holds its strongest."""
+        stored = {unit: dict(np.load(self._path(unit))) for unit in dict.fromkeys(units)}
+        rows = [np.flatnonzero(stored[unit]["id"] == id)[0] for id, unit in zip(ids, units, strict=True)]
+        return np.stack([stored[unit]["image"][row] for unit, row in zip(units, rows, strict=True)])
+
+    def _program(self, unit: WorkUnit) -> Attacking:
+        """The attack of a stage, sharing what an earlier one of the same structure has compiled."""
+        attack = self.ensemble.stages[unit.of]
+        structure = structure_of(attack)
+        if structure not in self.programs:
+            folder, falls_at = self.journal.workdir, float(self.ensemble.falls_at)
+            self.programs[structure] = Attacking(self.mesh, attack, self.objective, folder, falls_at)
+        return self.programs[structure].like(attack)
+
+
+def is_stage(unit: WorkUnit) -> bool:
+    """Whether the unit is one attack's, and not the judgement's."""
+    return unit.stage.startswith(STAGE)
+
+
+def structure_of(attack: Attack) -> tuple[Any, ...]:
+    """What programs depend on: the structure of the value, shapes and types of its numbers."""
+    leaves, structure = jax.tree.flatten(attack)
+    return structure, *((np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves)
+
+
+def stage_record(outcome: StageOutcome, row: int) -> Mapping[str, Any]:
+    """What is kept of one image under one attack."""
+    known = outcome.attack.known
+    assert known is not None
+    id, broken, loss = int(outcome.batch.local["id"][row]), float(known.broken[row]), float(known.loss[row])
+    return {"id": id, "broken": broken, "loss": loss, "queries": int(known.n_queries[row])}

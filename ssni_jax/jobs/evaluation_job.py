@@ -1,0 +1,217 @@
+"""The units of an evaluation: attack a block of images, judge it under fresh keys, record it."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ssni_jax.core.describe import describe
+from ssni_jax.core.protocols import Predict, Trace
+from ssni_jax.core.rng import fold, sample_keys
+from ssni_jax.data import take
+from ssni_jax.data.loader import padded, process_slice
+from ssni_jax.dist import global_rows, local_rows, make_mesh
+from ssni_jax.evals.prediction import make_predict, n_votes
+from ssni_jax.experiments import Evaluation
+from ssni_jax.files.atomic import write_arrays
+from ssni_jax.jobs.attack import Attacking, AttackRun
+from ssni_jax.jobs.outcome import Batch, Outcome, as_record, judgement, save_stages
+from ssni_jax.jobs.run import Pause, WorkUnit, missing_blocks
+from ssni_jax.journal.evaluation import EVALUATED, MORE_DRAWS, merged
+from ssni_jax.journal.formats import accuracies
+from ssni_jax.journal.rows import summarise
+from ssni_jax.journal.units import Journal
+from ssni_jax.journal.workdir import run_facts, write_run
+
+CLEAN, ATTACK, FRESH = range(3)
+CURVE_POINTS = 200
+
+
+class EvaluationJob:
+    """The units of one evaluation: blocks of images, and further draws of images that have some.
+
+    `predict` and `attack` are the experiment's with their networks in place.
+    """
+
+    noun = "images"
+
+    def __init__(self, experiment: Evaluation, predict: Predict, attack: Any, journal: Journal, command: str):
+        self.experiment, self.predict, self.journal, self.command = experiment, predict, journal, command
+        self.name, self.mesh = experiment.name, make_mesh()
+        self.root = jax.random.key(experiment.seed)
+        self.votes = n_votes(predict)
+        self.n_draws = 0 if not self.is_attacked else -(-experiment.n_draws // self.votes) * self.votes
+        self.undefended = undefended_of(predict)
+        self.classify: Any = None
+        self.classify_bare: Any = None
+        self.attacking = self._attacking(attack)
+
+    @property
+    def is_attacked(self) -> bool:
+        """Whether there are adversarial images to judge."""
+        return self.experiment.attack is not None or self.experiment.adversarial is not None
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of a batch: the batch size or all images, rounded up to the devices."""
+        n_devices = self.mesh.shape["data"]
+        return -(-min(self.experiment.batch_size, len(self.experiment.ids)) // n_devices) * n_devices
+
+    def plan(self) -> list[WorkUnit]:
+        records, ids = merged(self.journal.units()), self.experiment.ids
+        units = [WorkUnit(EVALUATED, block) for block in missing_blocks(ids, set(records), self.n_rows)]
+        for n in sorted({len(record.get("draws", [])) for record in records.values()}):
+            if n < self.n_draws:
+                have = {id for id in ids if id not in records or len(records[id].get("draws", [])) != n}
+                blocks = missing_blocks(ids, have, self.n_rows)
+                units += [WorkUnit(f"{MORE_DRAWS}{n}", block, n) for block in blocks]
+        return units
+
+    def load(self, unit: WorkUnit) -> dict[str, np.ndarray]:
+        block = padded({"id": np.asarray(unit.ids, np.int64)}, self.n_rows)
+        mine = process_slice(self.n_rows, jax.process_index(), jax.process_count())
+        ids, mask = block["id"][mine], block["mask"][mine]
+        rows = {**take(self.experiment.images, ids), "mask": mask}
+        if unit.of is not None:
+            rows["adversarial"] = saved_images(self.journal.workdir, ids)
+        elif self.experiment.adversarial is not None:
+            rows["adversarial"] = take(self.experiment.adversarial, ids)["image"]
+        return rows
+
+    def prepare(self, unit: WorkUnit, loaded: dict[str, np.ndarray]) -> None:
+        batch = self._batch(loaded)
+        x, y = batch.rows["image"], batch.rows["label"]
+        classify = make_predict(self.mesh, self.experiment.n_slots)
+        self.classify = classify.lower(self.predict, batch.keys, x).compile()
+        if self.is_attacked and self.undefended is not None:
+            self.classify_bare = classify.lower(self.undefended, batch.keys, x).compile()
+        if self.attacking is not None:
+            self.attacking.compile(batch.keys, x, y)
+
+    def work(self, unit: WorkUnit, loaded: dict[str, np.ndarray], pause: Pause) -> Outcome:
+        batch = self._batch(loaded)
+        if unit.of is not None:
+            judged = self._judged(batch, batch.rows["adversarial"], unit.of // self.votes)
+            return Outcome(batch, None, 0.0, None, judged, None, None)
+        start = time.perf_counter()
+        clean = jax.block_until_ready(self.classify(self.predict, fold(batch.keys, CLEAN), batch.rows["image"]))
+        seconds = (time.perf_counter() - start) / self.n_rows
+        if not self.is_attacked:
+            return Outcome(batch, on_host(clean), seconds, None, (), None, None)
+        attack_keys = fold(batch.keys, ATTACK)
+        if self.attacking is None:
+            attack, fixed = AttackRun.given(batch.rows["adversarial"]), None
+        else:
+            attack = self.attacking.run(unit, attack_keys, batch.rows, pause)
+            fixed = self.classify(self.predict, self.attacking.last_keys(attack_keys), attack.image)
+        adversarial = attack.image
+        bare = None if self.undefended is None else self.classify_bare(self.undefended, batch.keys, adversarial)
+        judged = self._judged(batch, adversarial, 0)
+        return Outcome(batch, on_host(clean), seconds, attack.on_host(), judged, on_host(fixed), on_host(bare))
+
+    def write(self, unit: WorkUnit, outcome: Outcome) -> None:
+        local = outcome.batch.local
+        mine = np.flatnonzero(local["mask"]).tolist()
+        if not mine:
+            return
+        ids = local["id"][mine]
+        name = WorkUnit(unit.stage, tuple(ids.tolist())).name
+        if unit.of is not None:
+            records = [{"id": int(local["id"][row]), "first": unit.of, **judgement(outcome, row)} for row in mine]
+            self.journal.write(name, {"stage": MORE_DRAWS}, records)
+            return
+        if outcome.attack is not None:
+            folder = self.journal.workdir / "adversarial"
+            write_arrays(folder / f"{name}.npz", {"id": ids, "image": outcome.attack.image[mine]})
+        save_stages(self.experiment, self.journal.workdir, outcome, mine)
+        records = [as_record(outcome, row) for row in mine]
+        curve = None if outcome.attack is None else outcome.attack.curve
+        self.journal.write(name, {"stage": EVALUATED, "curve": curve}, records)
+        if self.attacking is not None:
+            self.attacking.forget(unit)
+
+    def forecast(self, units: Sequence[WorkUnit]) -> str | None:
+        return None
+
+    def summary(self) -> str:
+        records = merged(self.journal.units())
+        return accuracies(summarise("", list(records.values())))
+
+    def write_facts(self, **more: Any) -> None:
+        """run.json, on process 0."""
+        experiment = self.experiment
+        facts = {**run_facts("evaluation", experiment), "n_draws": self.n_draws, "n_votes": self.votes, **more}
+        if experiment.attack is not None:
+            facts |= {"attack": describe(experiment.attack), "objective": describe(experiment.objective)}
+            facts |= {"gradient": experiment.objective.gradient_name}
+        write_run(self.journal.workdir, experiment.ids, self.command, **facts)
+
+    def level_curves(self) -> list[dict[str, Any]]:
+        """t over the norm, averaged over rounds: one curve, or one per unit for levels that see their batch."""
+        levels_in_batch = getattr(self.predict, "in_batch", None)
+        if levels_in_batch is None:
+            return []
+        groups = [[r["clean_norm"] for r in u.records if r.get("clean_norm") is not None] for u in self.journal.units()]
+        top = max((max(group) for group in groups if group), default=0.0)
+        grid = np.linspace(0, 1.5 * top, CURVE_POINTS)
+        curves: list[dict[str, Any]] = []
+        for group in groups:
+            if group:
+                level = levels_in_batch(jnp.asarray(group))
+                t = np.asarray(level.levels(jnp.asarray(grid)))
+                curve = {"norm": grid.tolist(), "t": t.mean(axis=0).tolist()} if len(t) else None
+                if curve is not None and curve not in curves:
+                    curves.append(curve)
+        return curves
+
+    def facts_at_end(self) -> dict[str, Any]:
+        """What run.json holds of a finished run beside what it held at the start."""
+        return {"level_curves": self.level_curves()}
+
+    def _attacking(self, attack: Any) -> Attacking | None:
+        """What makes the adversarial images in the unit that judges them; None where they exist before."""
+        if attack is None:
+            return None
+        return Attacking(self.mesh, attack, self.experiment.objective.of(self.predict), self.journal.workdir)
+
+    def _batch(self, loaded: dict[str, np.ndarray]) -> Batch:
+        rows = global_rows(self.mesh, loaded)
+        return Batch(rows, sample_keys(self.root, rows["id"]), loaded)
+
+    def _judged(self, batch: Batch, adversarial: jax.Array, first: int) -> list[Trace]:
+        """Predictions under keys that the attack has never seen, as many as give the planned draws."""
+        fresh = fold(batch.keys, FRESH)
+        numbers = range(first, self.n_draws // self.votes)
+        return [on_host(self.classify(self.predict, fold(fresh, number), adversarial)) for number in numbers]
+
+
+def undefended_of(predict: Predict) -> Any:
+    """The predictor's classifier without purification; None where a predictor has none to offer."""
+    bare = getattr(predict, "undefended", None)
+    return None if bare is None else bare()
+
+
+def saved_images(workdir: Path, ids: np.ndarray) -> np.ndarray:
+    """The adversarial images of earlier units, in the order of `ids`."""
+    images: dict[int, np.ndarray] = {}
+    for path in sorted((workdir / "adversarial").glob("*.npz")):
+        with np.load(path) as stored:
+            wanted = np.isin(stored["id"], ids)
+            if wanted.any():
+                images.update(zip(stored["id"][wanted].tolist(), stored["image"][wanted], strict=True))
+    lacking = sorted(set(ids.tolist()) - set(images))
+    if lacking:
+        raise FileNotFoundError(
+            f"{workdir}/adversarial lacks the adversarial image {lacking[0]}, which further draws need: "
+            "restore the folder, or evaluate into a new --workdir."
+        )
+    return np.stack([images[id] for id in ids.tolist()])
+
+
+def on_host(trace: Trace | None) -> Any:
+    """This process's rows of a trace as numpy arrays."""
+    return None if trace is None else jax.tree.map(local_rows, trace)

@@ -1,0 +1,77 @@
+"""What the journal holds of an ensemble: which images stand after each attack, and where the strongest images are."""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from ssni_jax.journal.formats import percent
+from ssni_jax.journal.units import StoredUnit
+
+STAGE = "attack-"  # before the name of the attack, in the stage of a unit
+
+
+class StageResult(NamedTuple):
+    """One image under one attack: the share of wrong draws, the draws evaluated, and the unit that holds the image."""
+
+    broken: float
+    queries: int
+    unit: str
+
+
+class Stages:
+    """The attacks by name, in order, on planned images; an image falls above a share `falls_at` of wrong draws."""
+
+    def __init__(self, names: Sequence[str], falls_at: float, ids: Sequence[int], units: Iterable[StoredUnit]):
+        self.names, self.falls_at, self.ids = names, falls_at, ids
+        self.results: dict[str, dict[int, StageResult]] = {name: {} for name in names}
+        for unit in units:
+            name = unit.header["stage"].removeprefix(STAGE)
+            if unit.header["stage"].startswith(STAGE):
+                for record in unit.records:
+                    result = StageResult(record["broken"], record["queries"], unit.path.stem)
+                    self.results[name].setdefault(record["id"], result)
+
+    @cached_property
+    def current(self) -> str | None:
+        """The first attack that some standing image lacks; None when all are through."""
+        return next((name for name in self.names if set(self.standing(name)) - self.recorded(name)), None)
+
+    def standing(self, name: str) -> list[int]:
+        """The images that the attack of this name is to run on, in the planned order."""
+        before = self.names[: self.names.index(name)]
+        return [id for id in self.ids if not any(self._has_fallen(id, earlier) for earlier in before)]
+
+    def recorded(self, name: str) -> set[int]:
+        """The images on which the attack of this name has run."""
+        return set(self.results[name])
+
+    def strongest(self, ids: Iterable[int]) -> list[str]:
+        """The unit that holds the image with the largest share of wrong draws, the earliest of equals, of each id."""
+        return [max(self._results_of(id), key=lambda result: result.broken).unit for id in ids]
+
+    def table(self) -> list[dict[str, Any]]:
+        """For each attack that has run: on how many of the n images, how many stand after it, and its draws."""
+        rows = []
+        for name in self.names:
+            ran = [id for id in self.ids if id in self.results[name]]
+            if ran:
+                standing = len(self.standing(name)) - sum(self._has_fallen(id, name) for id in ran)
+                queries = sum(self.results[name][id].queries for id in ran)
+                counts = {"n": len(self.ids), "ran": len(ran), "standing": standing, "queries": queries}
+                rows.append({"attack": name, **counts})
+        return rows
+
+    def summary(self) -> str:
+        """The attack that is running, and what stood after the one before; empty when all are through."""
+        if self.current is None:
+            return ""
+        rows = [row for row in self.table() if row["attack"] != self.current]
+        stand = f", {percent(rows[-1]['standing'] / rows[-1]['n'])} % stand" if rows else ""
+        return f"{self.current}{stand}"
+
+    def _has_fallen(self, id: int, name: str) -> bool:
+        result = self.results[name].get(id)
+        return result is not None and result.broken > self.falls_at
+
+    def _results_of(self, id: int) -> list[StageResult]:
+        return [self.results[name][id] for name in self.names if id in self.results[name]]
