@@ -76,6 +76,7 @@ def test_one_image_gets_the_same_pixels_alone_as_in_its_folder(folder, tmp_path)
     assert np.max(np.abs(alone - among)) <= 1 / 255 + 1e-6
 
 
+@pytest.mark.slow
 def test_the_python_call_keeps_shape_range_and_seed():
     images = Digits("test").images[:2]
     once, other = purify(images, seed=3), purify(images, seed=4)

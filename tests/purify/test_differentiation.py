@@ -53,6 +53,7 @@ def test_every_mode_but_the_soft_one_keeps_the_images(mode):
     np.testing.assert_allclose(image_of(under(mode), X), image_of(under(Exact()), X), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("walk", [Nested(), Buckets(2)], ids=repr)
 def test_other_walks_give_the_gradient_of_the_scan(walk):
     purify = under(SoftTime())
