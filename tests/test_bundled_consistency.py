@@ -32,9 +32,8 @@ def run():
     return lambda name, sigma: float(far(resolve(METHODS[name].at_noise(sigma)), distance, sigma))
 
 
-@pytest.mark.parametrize(
-    "sigma", [0.5, pytest.param(0.25, marks=pytest.mark.slow), pytest.param(1.0, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("sigma", [0.25, 0.5, 1.0])
 def test_fine_tuning_brings_purified_test_images_nearest_to_the_clean_ones(run, sigma):
     far = {name: run(name, sigma) for name in METHODS}
     print(sigma, far)

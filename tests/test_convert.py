@@ -29,7 +29,10 @@ def converted(out: Path, file: str, family: str, *settings: str) -> Pretrained:
     return Pretrained(str(out / "net"))
 
 
-@pytest.mark.parametrize("arguments", [SCORE, EDM, JCM], ids=lambda arguments: arguments[1])
+SOME = [JCM, pytest.param(SCORE, marks=pytest.mark.slow), pytest.param(EDM, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("arguments", SOME, ids=lambda arguments: arguments[1])
 def test_a_converted_denoiser_denoises(tmp_path, arguments):
     denoise = converted(tmp_path, *arguments).load()
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 16, 16, 3)), jnp.float32)

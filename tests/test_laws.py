@@ -31,8 +31,15 @@ B = 16
 TRACES = []
 EQUAL = {"atol": 1e-6, "rtol": 1e-5}
 
-each_method = pytest.mark.parametrize("name", list(recipes()))
-each_adaptive = pytest.mark.parametrize("name", [name for name in recipes() if name not in bases()])
+ALSO_SLOW = ("ssni_l diffpure_ddpm", "ssni_l consistency", "ssni_l integer_steps")  # SSNI-N over the same bases is not
+
+
+def marked(names):
+    return [pytest.param(name, marks=pytest.mark.slow) if name in ALSO_SLOW else name for name in names]
+
+
+each_method = pytest.mark.parametrize("name", marked(recipes()))
+each_adaptive = pytest.mark.parametrize("name", marked(name for name in recipes() if name not in bases()))
 each_differentiable = pytest.mark.parametrize("name", list(differentiable_recipes()))
 a_few = pytest.mark.parametrize("name", ["ssni_n rounds", "ssni_l gdmp_ssim"])
 

@@ -26,6 +26,7 @@ def test_its_weights_are_arguments_and_it_obeys_the_protocol(data_of_configs):
     assert max(np.size(constant) for constant in program.consts or [0]) <= 3  # mean and std of the pixels alone
 
 
+@pytest.mark.slow
 def test_it_is_evaluated_and_attacked(data_of_configs, tmp_path, capsys):
     main(["evaluate", str(CONFIG), "--workdir", str(tmp_path / "clean")])
     assert "20 of 20 images" in capsys.readouterr().out

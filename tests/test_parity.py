@@ -15,6 +15,7 @@ SLOW = {
     "guided_diffusion_small",
 }  # one is large, others share networks
 SLOW_METHODS = {
+    "diffpure_sde",
     "ddpm_ancestral_100",
     "diffpure_ode",
     "edm_heun",

@@ -1,6 +1,6 @@
 """The runs of a directory, and how far they are in a few lines of text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,6 +92,7 @@ def _evaluated(results: Evaluated) -> list[str]:
     if results.records:
         lines += [line(row, "clean", "clean")]
         lines += [line(row, name, text) for name, text in judgements(row)]
+    lines += [stage_line(stage) for stage in results.run.get("stages", [])]
     if row["n_invalid"] or row["n_invalid_adversarial"]:
         counts = f"{row['n_invalid']} clean and {row['n_invalid_adversarial']} adversarial images"
         lines.append(f"  {counts} had NaN logits, which count as wrong")
@@ -111,6 +112,12 @@ def judgements(row: dict[str, Any]) -> list[tuple[str, str]]:
 def line(row: dict[str, Any], name: str, text: str) -> str:
     """One accuracy with its interval."""
     return f"  {text:15} {percent(row[name]):>7}  {percent_interval(row[name + '_ci'])}"
+
+
+def stage_line(stage: Mapping[str, Any]) -> str:
+    """What one attack of an ensemble left standing."""
+    share = percent(stage["standing"] / stage["n"])
+    return f"  after {stage['attack']:9} {share:>7}  {stage['ran']} images attacked, {number(stage['queries'])} draws"
 
 
 def _outlook(results: Any) -> str:

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssni_jax.attacks import L2, Linf, Sign, Unit
+from ssni_jax.attacks import L1, L2, Linf, Sign, Unit
 from ssni_jax.core.rng import normal_like
 from tests.kit import images, keys
 
@@ -11,14 +11,14 @@ B = 64
 CORNERS = jnp.round(images(B))
 REFERENCE = jnp.concatenate([images(B // 2), CORNERS[B // 2 :]])
 FAR = REFERENCE + normal_like(keys(B), REFERENCE)
-THREATS = [Linf(0.1), L2(0.4), Linf(0.0), L2(0.0)]
+THREATS = [Linf(0.1), L2(0.4), L1(1.5), Linf(0.0), L2(0.0)]
 each_threat = pytest.mark.parametrize("threat", THREATS, ids=repr)
 
 
 def size(threat, change):
-    """The norm that the threat bounds, a row."""
-    rows = np.asarray(change).reshape(len(change), -1)
-    return np.abs(rows).max(axis=1) if isinstance(threat, Linf) else np.linalg.norm(rows, axis=1)
+    """The norm that the threat bounds, per row."""
+    order = {Linf: np.inf, L2: 2, L1: 1}[type(threat)]
+    return np.linalg.norm(np.asarray(change, np.float64).reshape(len(change), -1), order, axis=1)
 
 
 @each_threat
@@ -81,3 +81,66 @@ def test_a_broken_gradient_is_loud_in_its_own_row(threat, bad):
 def test_rows_do_not_see_each_other(threat):
     attack = jax.jit(lambda x, reference: threat.project(reference + threat.direction(x), reference))
     np.testing.assert_allclose(attack(FAR, REFERENCE)[5:6], attack(FAR[5:6], REFERENCE[5:6]), atol=1e-6)
+
+
+@pytest.mark.parametrize("threat", [Linf(0.1), L2(0.4), L1(1.5)], ids=repr)
+def test_a_spread_start_reaches_the_boundary_where_the_image_range_allows(threat):
+    x = jnp.full_like(REFERENCE, 0.5)
+    np.testing.assert_allclose(size(threat, jax.jit(threat.spread)(keys(B), x) - x), threat.eps, rtol=1e-4)
+    assert np.all(size(threat, jax.jit(threat.spread)(keys(B), REFERENCE) - REFERENCE) <= threat.eps + 1e-5)
+
+
+@pytest.mark.parametrize("threat", [Linf(0.1), L2(0.4), L1(1.5)], ids=repr)
+def test_norms_are_those_of_numpy_and_the_dual_norm_is_the_largest_slope(threat):
+    gradient = np.asarray(normal_like(keys(B), REFERENCE))
+    np.testing.assert_allclose(threat.norm(gradient), size(threat, gradient), rtol=1e-5)
+    steepest = {Linf: np.sign(gradient), L2: gradient, L1: gradient * (np.abs(gradient) == largest(gradient))}
+    step = steepest[type(threat)]
+    slope = np.sum(step * gradient, axis=(1, 2, 3)) / size(threat, step)
+    np.testing.assert_allclose(threat.dual_norm(gradient), slope, rtol=1e-5)
+
+
+def largest(gradient):
+    return np.abs(gradient).max(axis=(1, 2, 3), keepdims=True)
+
+
+@pytest.mark.parametrize("threat", [Linf(), L2(), L1()], ids=["linf", "l2", "l1"])
+def test_no_random_change_onto_the_plane_is_smaller_than_the_nearest_one(threat):
+    normal, x = normal_like(keys(B, seed=2), REFERENCE), REFERENCE
+    offset = jnp.sum(normal * x, axis=(1, 2, 3)) + jnp.linspace(-0.8, 0.8, B)
+    change = jax.jit(threat.nearest_on_plane)(x, normal, offset)
+    moved = np.asarray(x + change)
+    assert moved.min() >= -1e-6 and moved.max() <= 1 + 1e-6
+    np.testing.assert_allclose(np.sum(normal * moved, axis=(1, 2, 3)), offset, atol=1e-4)
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        other = np.clip(moved + 0.3 * rng.normal(size=x.shape) * (rng.random(x.shape) < 0.3), 0, 1)
+        scale = np.asarray(offset - np.sum(normal * x, axis=(1, 2, 3)))
+        slope = np.sum(np.asarray(normal) * (other - x), axis=(1, 2, 3))
+        share = scale / np.where(np.abs(slope) < 1e-3, 1e9, slope)
+        on_plane = share[:, None, None, None] * (other - np.asarray(x))
+        allowed = (share > 0) & (share <= 1)  # then the point lies between x and `other`, inside [0, 1]
+        assert np.all(size(threat, on_plane)[allowed] >= size(threat, change)[allowed] - 1e-4)
+
+
+@pytest.mark.parametrize("threat", [Linf(), L2(), L1()], ids=["linf", "l2", "l1"])
+def test_a_plane_out_of_reach_is_approached_as_far_as_the_image_range_allows(threat):
+    normal, x = normal_like(keys(B, seed=2), REFERENCE), REFERENCE
+    change = jax.jit(threat.nearest_on_plane)(x, normal, jnp.full(B, 1e3))
+    np.testing.assert_allclose(x + change, normal > 0, atol=1e-5)
+
+
+def test_the_l1_projection_is_the_nearest_point_of_ball_and_image_range():
+    """Against a projected-gradient search for the multiplier in float64."""
+    threat, far = L1(1.5), np.asarray(FAR, np.float64)
+    reference = np.asarray(REFERENCE, np.float64)
+    nearest = np.asarray(jax.jit(threat.project)(FAR, REFERENCE))
+    for row in range(8):
+        low, high = 0.0, 10.0
+        for _ in range(80):
+            threshold = (low + high) / 2
+            change = far[row] - reference[row]
+            shrunk = np.sign(change) * np.maximum(np.abs(change) - threshold, 0)
+            inside = np.clip(reference[row] + shrunk, 0, 1)
+            low, high = (threshold, high) if np.abs(inside - reference[row]).sum() > 1.5 else (low, threshold)
+        np.testing.assert_allclose(nearest[row], inside, atol=1e-5)

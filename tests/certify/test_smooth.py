@@ -81,12 +81,13 @@ def test_an_image_has_the_same_votes_alone_as_among_others(expected):
 def test_another_seed_or_phase_or_image_draws_other_noise_and_another_sigma_the_same():
     x = jnp.zeros((1, 4, 3, 1))
 
+    @jax.jit
     def drawn(seed=0, id=0, phase=0, draw=0, sigma=1.0):
         keys = draw_keys(jax.random.key(seed), jnp.asarray([id]), phase, draw)
-        return np.asarray(noised(keys, x, jnp.full(1, sigma)) / sigma)
+        return noised(keys, x, jnp.full(1, sigma)) / sigma
 
     others = [drawn(), drawn(seed=1), drawn(id=1), drawn(phase=1), drawn(draw=1)]
-    assert len({each.tobytes() for each in others}) == 5
+    assert len({np.asarray(noise).tobytes() for noise in others}) == 5
     np.testing.assert_allclose(drawn(sigma=0.25), drawn(), rtol=1e-6)
 
 
@@ -101,12 +102,16 @@ def test_a_predictor_draws_apart_from_the_noise():
     """Its own randomness is not the noise that it is shown."""
     seen = {}
 
-    def spy(keys, x):
-        seen.update(x=x, own=normal_like(keys, x))
-        return x[:, :K, 0, 0]
+    @jax.jit
+    def shown(draws):
+        def spy(keys, x):
+            seen.update(x=x, own=normal_like(keys, x))
+            return x[:, :K, 0, 0]
 
-    zero, one = np.zeros((2, M), np.int32), np.ones((2, M), np.int32)
-    count_rows(spy, group().draws(zero, one), jnp.zeros((2 * M, K + 1), int), jnp.arange(4))
+        count_rows(spy, draws, jnp.zeros((2 * M, K + 1), int), jnp.arange(4))
+        return seen
+
+    seen = shown(group().draws(np.zeros((2, M), np.int32), np.ones((2, M), np.int32)))
     noise = (np.asarray(seen["x"]) - np.asarray(images(M, seed=5))[:4]) / 0.3
     assert np.min(np.abs(noise - np.asarray(seen["own"])).max(axis=(1, 2, 3))) > 0.1
 

@@ -33,7 +33,7 @@ def test_a_fixed_level_is_found_however_it_is_wrapped():
     assert Rounded(SsniSigmoid(1.0, 1.0, 0.3)).fixed().t_star == 0.3
 
 
-@pytest.mark.parametrize("kind", ["vote", "classifier"])
+@pytest.mark.parametrize("kind", [pytest.param("vote", marks=pytest.mark.slow), "classifier"])
 def test_any_predictor_has_a_cost(defense, kind):
     predict, n_calls = {"vote": (Vote(defense.with_steps(1), 2), 2), "classifier": (predictor(CLASSIFY), 0)}[kind]
     costs = cost_report(predict, Load(make_mesh(devices=jax.devices()[:1]), keys(8), images(8), 4, 1))

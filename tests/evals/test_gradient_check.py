@@ -44,7 +44,7 @@ class Lying:
 
 
 CLASSIFY = Linear(np.random.default_rng(0).normal(size=(int(np.prod(SHAPE)), 5)).astype(np.float32))
-QUICK = ("diffpure_ode", "ssni_l integer_steps")
+QUICK = ("diffpure_ode",)
 
 
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in recipes()])

@@ -16,7 +16,7 @@ from tests.kit import SHAPE, Linear, images, keys, recipes
 CLASSIFY = Linear(np.random.default_rng(0).normal(size=(int(np.prod(SHAPE)), 5)).astype(np.float32))
 
 
-@pytest.mark.parametrize(("name", "n_devices"), [("ssni_n rounds", 8), ("ssni_n diffpure_ddpm", 1), ("unpurified", 8)])
+@pytest.mark.parametrize(("name", "n_devices"), [("ssni_n diffpure_ddpm", 8), ("unpurified", 8)])
 def test_a_sharded_ragged_prediction_is_the_defences_own(name, n_devices):
     defense = Undefended(CLASSIFY) if name == "unpurified" else Defense(recipes()[name], CLASSIFY)
     found = make_predict(make_mesh(devices=jax.devices()[:n_devices]), n_slots=3)(defense, keys(16), images(16))

@@ -135,6 +135,7 @@ def test_a_killed_run_resumes_to_the_same_result(finished, experiment, tmp_path)
     assert without_time(run(experiment, tmp_path)) == without_time(load_certified(finished).records)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_loses_nothing(finished, experiment, tmp_path, monkeypatch):
     link, calls = os.link, []
 

@@ -85,6 +85,7 @@ def test_every_block_drops_by_keys_of_its_own(network, monkeypatch):
     assert len(distinct) == 3 * sum(stage.kind == "block" for stage in stages) == 30
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close_to_float32(network, filled):
     rough = filled(dataclasses.replace(TINY, dtype="bfloat16").make)
     exact, close = run(network, X, LABEL), run(rough, X, LABEL)

@@ -57,7 +57,8 @@ def test_values_and_gradients_are_the_same(config, filled):
             np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("config", [CONFIGS[0], pytest.param(CONFIGS[1], marks=pytest.mark.slow)], ids=["song", "adm"])
+@pytest.mark.slow
+@pytest.mark.parametrize("config", CONFIGS, ids=["song", "adm"])
 def test_a_deeper_network_remembers_less_by_the_block(config, filled):
     """The backward pass of "blocks" is given little more than a block's input each; XLA decides what it makes of it."""
     deep = dataclasses.replace(config, num_blocks=3, attn_resolutions=())

@@ -9,7 +9,7 @@ from ssni_jax.core.rng import fold, normal_like
 from ssni_jax.purify import Held, NoDeviation, ScoreNorm, SingleScoreNorm, quick_score_norm
 from ssni_jax.purify.deviation import score
 from ssni_jax.schedules import VE, VP
-from tests.kit import Gaussian, images, keys, two_modes
+from tests.kit import Gaussian, called, images, keys, two_modes
 
 B, STD, N_LEVELS = 4, 0.5, 20
 X = 2 * images(B) - 1
@@ -51,7 +51,7 @@ def test_the_mean_square_score_norm_of_a_gaussian_is_its_closed_form():
 def test_the_single_score_norm_takes_the_image_as_the_scaled_state_without_noise():
     mean, std = vp(0.02)
     expected = np.linalg.norm(np.asarray(X).reshape(B, -1), axis=1) / (mean**2 * STD**2 + std**2)
-    np.testing.assert_allclose(SingleScoreNorm(Gaussian(STD), VP())(keys(B), X), expected, rtol=1e-4)
+    np.testing.assert_allclose(called(SingleScoreNorm(Gaussian(STD), VP()), keys(B), X), expected, rtol=1e-4)
 
 
 def test_the_score_is_the_gradient_of_the_scaled_states_log_density():
@@ -59,13 +59,15 @@ def test_the_score_is_the_gradient_of_the_scaled_states_log_density():
     scale = VP().scale(VP().inverse(sigma))[:, None, None, None]
     state = scale * X
     density = lambda v: -0.5 * jnp.sum(v**2 / (scale**2 * (STD**2 + sigma[:, None, None, None] ** 2)))  # noqa: E731
-    np.testing.assert_allclose(score(Gaussian(STD), VP(), X, sigma), jax.grad(density)(state), rtol=1e-4)
+    scored = jax.jit(lambda x, sigma: score(Gaussian(STD), VP(), x, sigma))(X, sigma)
+    np.testing.assert_allclose(scored, jax.jit(jax.grad(density))(state), rtol=1e-4)
 
 
 def test_in_unscaled_noise_the_score_is_tweedies():
     sigma = jnp.linspace(0.1, 2.0, B)
     expected = -X / (STD**2 + sigma**2)[:, None, None, None]
-    np.testing.assert_allclose(score(Gaussian(STD), VE(), X, sigma), expected, rtol=1e-5)
+    scored = jax.jit(lambda x, sigma: score(Gaussian(STD), VE(), x, sigma))(X, sigma)
+    np.testing.assert_allclose(scored, expected, rtol=1e-5)
 
 
 def test_another_draw_gives_another_norm_and_the_same_draw_the_same():
@@ -111,14 +113,15 @@ def test_fewer_levels_over_the_same_range_are_evenly_spread_and_end_at_the_same_
         jax.debug.callback(lambda sigma: told.append(float(sigma[0])), sigma)
         return x
 
-    jax.block_until_ready(ScoreNorm(denoise, VP(), 5, spacing=0.004)(keys(B), X))
+    jax.block_until_ready(jax.jit(ScoreNorm(denoise, VP(), 5, spacing=0.004).__call__)(keys(B), X))
     jax.effects_barrier()
     np.testing.assert_allclose(sorted(told), VP().sigma(jnp.asarray([0.004, 0.008, 0.012, 0.016, 0.02])), rtol=1e-5)
 
 
 def test_the_quick_score_norm_is_one_unperturbed_level():
     one = ScoreNorm(Gaussian(STD), VP(), 1, spacing=0.005, perturbed=False)
-    np.testing.assert_allclose(one(keys(B), X), quick_score_norm(Gaussian(STD), VP())(keys(B), X), rtol=1e-6)
+    quick = called(quick_score_norm(Gaussian(STD), VP()), keys(B), X)
+    np.testing.assert_allclose(called(one, keys(B), X), quick, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,11 @@ def test_every_mode_but_the_soft_one_keeps_the_images(mode):
     np.testing.assert_allclose(image_of(under(mode), X), image_of(under(Exact()), X), atol=1e-6)
 
 
-@pytest.mark.parametrize(("walk", "name"), [(Nested(), "soft"), (Buckets(4), "ssni_l integer_steps")], ids=repr)
-def test_other_walks_give_the_gradient_of_the_scan(walk, name):
-    purify = under(SoftTime()) if name == "soft" else recipes()[name]
-    found, expected = (value_and_gradient(each, X) for each in (purify.with_walk(walk), purify))
+@pytest.mark.slow
+@pytest.mark.parametrize("walk", [Nested(), Buckets(2)], ids=repr)
+def test_other_walks_give_the_gradient_of_the_scan(walk):
+    purify = under(SoftTime())
+    found, expected = value_and_gradient(purify.with_walk(walk), X), value_and_gradient(purify, X)
     np.testing.assert_allclose(found[0], expected[0], atol=1e-6)
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-4, atol=1e-4)
 

@@ -11,7 +11,7 @@ from ssni_jax.core.save_at import SaveAt
 from ssni_jax.purify import ClippedEstimate, Constant, Defense, Purifier, Ragged, Round, Scan, Unguided
 from ssni_jax.schedules import VE, VP, DiscreteVP, IntegerSteps, Strided, Uniform
 from ssni_jax.solvers import Ancestral, Euler, Heun, Learned, Renoise, diffuse
-from tests.kit import SHAPE, Gaussian, ShowsSigma, images, keys, recipes, run, two_modes
+from tests.kit import SHAPE, Gaussian, ShowsSigma, called, images, keys, recipes, run, two_modes
 
 B = 8
 X = images(B)
@@ -35,6 +35,11 @@ class Sums:
         return jnp.stack([total, -total], axis=1)
 
 
+@jax.jit
+def held_at(value, keys, x):
+    return value.hold(keys, x)
+
+
 def purifier_of(*rounds, denoise=None, schedule=None):
     return Purifier(denoise or two_modes(), schedule or VP(), rounds)
 
@@ -44,7 +49,7 @@ def test_a_purification_is_its_measurement_and_the_run_from_there():
     from_there = jax.jit(lambda k, x, d: SSNI.run_at(k, x, d, SSNI.times(d)))(keys(B), X, measured)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6, rtol=1e-6), opened, from_there)
     np.testing.assert_allclose(opened.deviation, measured, rtol=1e-6)
-    np.testing.assert_array_equal(opened.t, SSNI.times(opened.deviation))
+    np.testing.assert_array_equal(opened.t, jax.jit(SSNI.times)(opened.deviation))
 
 
 def test_calling_a_purifier_gives_the_image_of_its_run():
@@ -64,7 +69,7 @@ def test_the_noised_image_is_the_forward_process_in_the_diffusion_range(schedule
 def test_one_step_is_the_denoiser_of_the_noised_image(step):
     done = run(purifier_of(Round(Constant(0.1), Uniform(1), step)), keys(B), X)
     sigma = jnp.broadcast_to(VP().sigma(jnp.asarray(0.1)), B)
-    np.testing.assert_allclose(2 * done.image - 1, two_modes()(2 * done.noised - 1, sigma), atol=1e-6)
+    np.testing.assert_allclose(2 * done.image - 1, called(two_modes(), 2 * done.noised - 1, sigma), atol=1e-6)
 
 
 def test_a_round_diffuses_with_its_own_keys_and_starts_where_the_last_one_ended():
@@ -73,7 +78,7 @@ def test_a_round_diffuses_with_its_own_keys_and_starts_where_the_last_one_ended(
     state = 2 * X - 1
     for i, t in enumerate(levels):
         sigma = jnp.broadcast_to(VP().sigma(jnp.asarray(t)), B)
-        state = two_modes()(diffuse(fold(fold(fold(keys(B), 1 + i), 0), 0), state, sigma), sigma)
+        state = called(two_modes(), diffuse(fold(fold(fold(keys(B), 1 + i), 0), 0), state, sigma), sigma)
     rounds = (Round(Constant(t), Uniform(1), Euler()) for t in levels)
     np.testing.assert_allclose(run(purifier_of(*rounds), keys(B), X).image, (state + 1) / 2, atol=1e-6)
 
@@ -115,22 +120,21 @@ def test_the_count_of_network_calls_is_the_number_really_made(name):
 
 
 def test_holding_keeps_the_levels_of_one_image_for_another():
-    held = SSNI.hold(keys(B), X)
+    held = held_at(SSNI, keys(B), X)
     other = run(held, keys(B, seed=1), X[::-1])
     np.testing.assert_allclose(other.t, run(SSNI, keys(B), X).t, atol=1e-7)
     assert jnp.any(other.t != run(SSNI, keys(B, seed=1), X[::-1]).t)
 
 
 def test_a_held_purifier_measures_nothing():
-    assert jnp.all(run(SSNI.hold(keys(B), X), keys(B), X).n_calls == run(SSNI, keys(B), X).n_calls - 3)
+    assert jnp.all(run(held_at(SSNI, keys(B), X), keys(B), X).n_calls == run(SSNI, keys(B), X).n_calls - 3)
 
 
 def test_a_defense_classifies_the_purified_image_and_holds_its_purifiers_levels():
     defense = Defense(SSNI, Sums())
-    np.testing.assert_allclose(defense(keys(B), X), Sums()(SSNI(keys(B), X)), rtol=1e-5)
-    np.testing.assert_array_equal(
-        defense.hold(keys(B), X).purify.deviation.value, SSNI.hold(keys(B), X).deviation.value
-    )
+    np.testing.assert_allclose(called(defense, keys(B), X), called(Sums(), run(SSNI, keys(B), X).image), rtol=1e-5)
+    held, alone = held_at(defense, keys(B), X), held_at(SSNI, keys(B), X)
+    np.testing.assert_array_equal(held.purify.deviation.value, alone.deviation.value)
 
 
 def test_the_denoiser_is_told_the_noise_that_was_added():

@@ -25,15 +25,19 @@ from tests.workdirs import (
     clean_record,
     evaluated_workdir,
     identity,
+    random_workdir,
     trained_workdir,
 )
 
 
-@pytest.fixture
-def parent(workdir):
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    """Three evaluations with their report, which tests read and never change."""
+    folder = tmp_path_factory.mktemp("evaluations")
     for kind in ("diffpure", "ssni-n", "undefended"):
-        path = workdir(kind, n=24)
-    return path.parent
+        random_workdir(folder / kind, kind, n=24)
+    write_report(folder)
+    return folder
 
 
 class Links(HTMLParser):
@@ -67,7 +71,7 @@ def parse(text):
 
 
 def test_the_page_is_one_file_that_fetches_nothing(parent):
-    text = write_report(parent).read_text()
+    text = (parent / "report.html").read_text()
     links = parse(text)
     assert links.open == []
     assert links.fetched
@@ -76,7 +80,7 @@ def test_the_page_is_one_file_that_fetches_nothing(parent):
 
 
 def test_the_page_holds_every_number_of_the_table(parent):
-    text = write_report(parent).read_text()
+    text = (parent / "report.html").read_text()
     for run in load_runs(parent).evaluations:
         row = summarise(run.name, run.records)
         for name in ("clean", "robust", "robust_vote", "robust_worst"):
@@ -88,7 +92,7 @@ def test_the_page_holds_every_number_of_the_table(parent):
 
 
 def test_a_page_of_several_draws_shows_one_draw_vote_and_worst_with_their_number(parent):
-    text = write_report(parent).read_text()
+    text = (parent / "report.html").read_text()
     head = text[text.index("<thead>") : text.index("</thead>")]
     assert [head.count(f"<small>{name}</small>") for name in ("one draw", "vote of draws", "worst of draws")] == [1] * 3
     assert "<td>4</td><td>24</td>" in text
@@ -124,7 +128,7 @@ def test_attacked_and_clean_evaluations_stand_on_one_page(tmp_path):
 
 
 def test_defences_are_compared_with_the_first_of_fixed_level(parent):
-    text = write_report(parent).read_text()
+    text = (parent / "report.html").read_text()
     ours, theirs = load_evaluated(parent / "ssni-n"), load_evaluated(parent / "diffpure")
     test = paired_difference(robust_scores(ours.records), robust_scores(theirs.records))
     assert "against <b>diffpure</b>" in text
@@ -138,7 +142,6 @@ def test_only_common_images_are_paired(workdir):
 
 
 def test_the_order_is_undefended_fixed_adaptive(parent):
-    write_report(parent)
     rows = json.loads((parent / "results.json").read_text())["rows"]
     assert [row["defense"] for row in rows] == ["undefended", "diffpure", "ssni-n"]
 
@@ -152,7 +155,7 @@ def test_an_incomplete_run_says_so_at_the_top(workdir):
 
 
 def test_the_attack_and_its_gradient_are_named_once_when_equal(parent):
-    text = write_report(parent).read_text()
+    text = (parent / "report.html").read_text()
     attack = "<code>Pgd(threat=Linf(eps=0.03), n_steps=20)</code> of <code>Objective(n_draws=2)</code>"
     assert text.count(f"{attack}, gradient: surrogate of 5 steps") == 1
     assert "Attack: " in text

@@ -59,10 +59,11 @@ def test_variance_preserving_coefficients_give_the_noise_prediction_loss(many):
 
 def test_levels_are_lognormal_and_clipped(many):
     keys = jax.random.split(jax.random.key(1), 4000)
-    sigma = DenoisingLoss(EdmCoefficients(), p_mean=-1.0, p_std=0.5).levels(keys)
+    sigma = jax.jit(DenoisingLoss(EdmCoefficients(), p_mean=-1.0, p_std=0.5).levels)(keys)
     np.testing.assert_allclose(np.log(sigma).mean(), -1.0, atol=0.03)
     np.testing.assert_allclose(np.log(sigma).std(), 0.5, atol=0.03)
-    clipped = DenoisingLoss(EdmCoefficients(), p_std=50.0, sigma_min=0.1, sigma_max=2.0).levels(many)
+    clipped = DenoisingLoss(EdmCoefficients(), p_std=50.0, sigma_min=0.1, sigma_max=2.0).levels
+    clipped = jax.jit(clipped)(many)
     assert float(clipped.min()) == pytest.approx(0.1) and float(clipped.max()) == pytest.approx(2.0)
 
 
@@ -88,9 +89,15 @@ def test_noise_of_a_row_does_not_depend_on_its_batch(many):
 
 def test_dropout_keys_reach_the_network_and_differ_from_the_others(many):
     seen = {}
-    DenoisingLoss(EdmCoefficients())(
-        lambda x, label, dropout_keys: seen.update(k=dropout_keys) or x, many, gaussian(1.0)
-    )
+
+    @jax.jit
+    def shown(keys):
+        DenoisingLoss(EdmCoefficients())(
+            lambda x, label, dropout_keys: seen.update(k=dropout_keys) or x, keys, gaussian(1.0)
+        )
+        return seen["k"]
+
+    seen["k"] = shown(many)
     assert seen["k"].shape == (N,)
     assert not np.array_equal(jax.random.key_data(seen["k"]), jax.random.key_data(many))
 
@@ -99,7 +106,9 @@ def test_cross_entropy_and_accuracy_are_those_done_by_hand(many):
     logits = np.random.RandomState(1).randn(4, 3).astype(np.float32)
     y = np.array([0, 1, 2, int(logits[3].argmax())])
     batch = {"image": jnp.zeros((4, 2, 2, 1)), "label": jnp.asarray(y, jnp.int32)}
-    loss, metrics = ClassificationLoss()(lambda x, train, dropout_keys: jnp.asarray(logits), many[:4], batch)
+    loss, metrics = jax.jit(
+        lambda keys: ClassificationLoss()(lambda x, train, dropout_keys: jnp.asarray(logits), keys, batch)
+    )(many[:4])
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     np.testing.assert_allclose(loss, -log_p[np.arange(4), y].mean(), rtol=1e-5)
     np.testing.assert_allclose(metrics["accuracy"], (logits.argmax(1) == y).mean())
@@ -107,15 +116,20 @@ def test_cross_entropy_and_accuracy_are_those_done_by_hand(many):
 
 def test_smoothed_labels_of_equal_logits_cost_log_k(many):
     batch = {"image": jnp.zeros((2, 2, 2, 1)), "label": jnp.array([0, 1], jnp.int32)}
-    loss, _ = ClassificationLoss(label_smoothing=0.3)(lambda x, **_: jnp.zeros((2, 5)), many[:2], batch)
+    loss = value(ClassificationLoss(label_smoothing=0.3), lambda x, **_: jnp.zeros((2, 5)), many[:2], batch)
     np.testing.assert_allclose(loss, np.log(5), rtol=1e-5)
 
 
 def test_classifier_noise_has_its_standard_deviation_in_the_unit_range(many):
     seen = {}
     batch = {"image": jnp.full((N, 8, 8, 1), 0.5), "label": jnp.zeros(N, jnp.int32)}
-    ClassificationLoss(noise=0.25)(lambda x, **_: seen.update(x=x) or jnp.zeros((N, 2)), many, batch)
-    np.testing.assert_allclose(seen["x"].std(), 0.25, rtol=0.02)
+
+    @jax.jit
+    def shown(keys):
+        ClassificationLoss(noise=0.25)(lambda x, **_: seen.update(x=x) or jnp.zeros((N, 2)), keys, batch)
+        return seen["x"]
+
+    np.testing.assert_allclose(np.std(shown(many)), 0.25, rtol=0.02)
 
 
 def test_both_losses_obey_the_protocol():
