@@ -1,6 +1,5 @@
 """Auto-PGD in the L1 ball (Croce & Hein 2021, arXiv:2103.01208): sparse steps, and radii that shrink to eps."""
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -80,7 +79,7 @@ class ApgdL1:
     def update(self, keys: Keys, i: Any, objective: Objective, state: ApgdL1State, x: Images, y: Labels) -> ApgdL1State:
         step = i % (self.n_steps + 1)
         factors, begins, checks = (jnp.asarray(table)[step] for table in self._tables())
-        ball = dataclasses.replace(self.threat, eps=factors * self.threat.eps)
+        ball = jax.tree.map(lambda eps: factors * eps, self.threat)
         climb = self._restarted(keys, i, state.climb, x)
         climb = jax.lax.cond(begins, lambda: self._entered(ball, climb, x), lambda: climb)
         ascent = objective.ascend(objective.draw_keys(keys, i), climb.x, y)
@@ -100,7 +99,8 @@ class ApgdL1:
     @property
     def _first_ball(self) -> L1:
         """The ball of the first phase."""
-        return dataclasses.replace(self.threat, eps=float(self._tables()[0][0]) * self.threat.eps)
+        factor = float(self._tables()[0][0])
+        return jax.tree.map(lambda eps: factor * eps, self.threat)
 
     def _begun(self, start: Images) -> SparseClimb:
         """A run before its first evaluation."""

@@ -4,6 +4,7 @@ from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from ssni_jax.core.protocols import Trace
 from ssni_jax.core.pytree import pytree
@@ -94,7 +95,7 @@ def _best_other(scores: Logits, y: Labels) -> Level:
     return jnp.max(jnp.where(true, -jnp.inf, scores), axis=1)
 
 
-def _ranked(scores: Logits, n: int) -> Logits:
+def _ranked(scores: Logits, n: int) -> Float[Array, "B n"]:
     """The `n` largest scores, the largest first."""
     if scores.shape[1] < n:
         raise ValueError(f"This loss needs at least {n} classes, got {scores.shape[1]}: use CrossEntropy or Margin.")

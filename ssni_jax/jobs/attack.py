@@ -56,7 +56,7 @@ class Attacking:
     def __init__(self, mesh: Mesh, attack: Attack, objective: Objective, workdir: Path, falls_at: float | None = None):
         self.attack, self.objective, self.mesh, self.workdir = attack, objective, mesh, workdir
         self.falls_at = falls_at
-        self.driver = make_driver(mesh, attack)
+        self.driver, self.is_compiled = make_driver(mesh, attack), False
 
     def like(self, attack: Attack) -> "Attacking":
         """The same compiled programs for an attack that differs in its numbers alone."""
@@ -65,14 +65,16 @@ class Attacking:
         return other
 
     def compile(self, keys: Keys, x: Any, y: Any) -> None:
-        """Compiles all that `run` calls."""
+        """Compiles all that `run` calls, once."""
+        if self.is_compiled:
+            return
         values = self.attack, self.objective, keys
         init = self.driver.init.lower(*values, x, y).compile()
         shapes = jax.eval_shape(self.driver.init, *values, x, y)
         state = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=x.sharding), shapes)
         advance = self.driver.advance.lower(*values, jnp.asarray(0), state, x, y).compile()
         result = self.driver.result.lower(self.attack, state).compile()
-        self.driver = Driver(self.driver.n_chunk, init, advance, result)
+        self.driver, self.is_compiled = Driver(self.driver.n_chunk, init, advance, result), True
 
     def run(self, unit: WorkUnit, keys: Keys, rows: Mapping[str, jax.Array], pause: Pause) -> AttackRun:
         """All iterations, from the saved state where there is one of these rows."""

@@ -74,7 +74,8 @@ class EnsembleJob(EvaluationJob):
         batch = self._batch(loaded)
         number = tuple(self.ensemble.stages).index(unit.of)
         keys = fold(fold(batch.keys, ATTACK), STAGE_KEYS + number)
-        return StageOutcome(batch, self._program(unit).run(unit, keys, batch.rows, pause).on_host())
+        attacking = self._program(unit).like(self.ensemble.stages[unit.of])
+        return StageOutcome(batch, attacking.run(unit, keys, batch.rows, pause).on_host())
 
     def write(self, unit: WorkUnit, outcome: Any) -> None:
         if not is_stage(unit):
@@ -112,7 +113,7 @@ class EnsembleJob(EvaluationJob):
         if structure not in self.programs:
             folder, falls_at = self.journal.workdir, float(self.ensemble.falls_at)
             self.programs[structure] = Attacking(self.mesh, attack, self.objective, folder, falls_at)
-        return self.programs[structure].like(attack)
+        return self.programs[structure]
 
 
 def is_stage(unit: WorkUnit) -> bool:

@@ -83,6 +83,8 @@ class EvaluationJob:
         return rows
 
     def prepare(self, unit: WorkUnit, loaded: dict[str, np.ndarray]) -> None:
+        if self.classify is not None:  # another stage has compiled it, for the same shapes
+            return
         batch = self._batch(loaded)
         x, y = batch.rows["image"], batch.rows["label"]
         classify = make_predict(self.mesh, self.experiment.n_slots)

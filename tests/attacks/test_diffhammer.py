@@ -134,7 +134,7 @@ def test_gradients_are_averaged_with_a_share_that_falls_as_the_root_of_the_itera
 def test_the_best_iterate_has_the_largest_wrong_share_and_every_draw_is_counted():
     objective = Objective(loss=Margin(), n_draws=3, n_together=2).of(Defense(Scaled(), Curved()))
     seen, result = states(DiffHammer(Linf(0.3), 0.1, 4), objective, keys(B), X, Y)
-    assert jnp.all(jnp.diff(seen.best_broken, axis=0) >= 0) and jnp.all(result.broken == seen.best_broken[-1])
+    assert jnp.all(jnp.diff(seen.best.broken, axis=0) >= 0) and jnp.all(result.broken == seen.best.broken[-1])
     np.testing.assert_array_equal(result.n_queries, 12)
     assert jnp.all(jnp.abs(result.image - X) <= 0.3 + 1e-6) and jnp.all((result.image >= 0) & (result.image <= 1))
 

@@ -92,12 +92,13 @@ def test_a_spread_start_reaches_the_boundary_where_the_image_range_allows(threat
 
 @pytest.mark.parametrize("threat", [Linf(0.1), L2(0.4), L1(1.5)], ids=repr)
 def test_norms_are_those_of_numpy_and_the_dual_norm_is_the_largest_slope(threat):
-    gradient = np.asarray(normal_like(keys(B), REFERENCE))
-    np.testing.assert_allclose(threat.norm(gradient), size(threat, gradient), rtol=1e-5)
+    drawn = normal_like(keys(B), REFERENCE)
+    gradient = np.asarray(drawn)
+    np.testing.assert_allclose(threat.norm(drawn), size(threat, gradient), rtol=1e-5)
     steepest = {Linf: np.sign(gradient), L2: gradient, L1: gradient * (np.abs(gradient) == largest(gradient))}
     step = steepest[type(threat)]
     slope = np.sum(step * gradient, axis=(1, 2, 3)) / size(threat, step)
-    np.testing.assert_allclose(threat.dual_norm(gradient), slope, rtol=1e-5)
+    np.testing.assert_allclose(threat.dual_norm(drawn), slope, rtol=1e-5)
 
 
 def largest(gradient):
@@ -117,9 +118,9 @@ def test_no_random_change_onto_the_plane_is_smaller_than_the_nearest_one(threat)
         other = np.clip(moved + 0.3 * rng.normal(size=x.shape) * (rng.random(x.shape) < 0.3), 0, 1)
         scale = np.asarray(offset - np.sum(normal * x, axis=(1, 2, 3)))
         slope = np.sum(np.asarray(normal) * (other - x), axis=(1, 2, 3))
-        share = scale / np.where(np.abs(slope) < 1e-3, 1e9, slope)
+        share = scale / np.where(np.abs(slope) < 1e-3, np.nan, slope)
         on_plane = share[:, None, None, None] * (other - np.asarray(x))
-        allowed = (share > 0) & (share <= 1)  # then the point lies between x and `other`, inside [0, 1]
+        allowed = (share > 0) & (share <= 1)  # NaN is neither; then the point lies between x and `other`, inside [0, 1]
         assert np.all(size(threat, on_plane)[allowed] >= size(threat, change)[allowed] - 1e-4)
 
 
