@@ -117,7 +117,8 @@ def line(row: dict[str, Any], name: str, text: str) -> str:
 def stage_line(stage: Mapping[str, Any]) -> str:
     """What one attack of an ensemble left standing."""
     share = percent(stage["standing"] / stage["n"])
-    return f"  after {stage['attack']:9} {share:>7}  {stage['ran']} images attacked, {number(float(stage['queries']))} draws"
+    cost = f"{stage['ran']} images attacked, {number(float(stage['queries']))} draws"
+    return f"  after {stage['attack']:9} {share:>7}  {cost}"
 
 
 def _outlook(results: Any) -> str:

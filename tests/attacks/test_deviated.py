@@ -56,6 +56,7 @@ def test_the_deviation_is_that_of_the_probability_flow_from_the_forward_process(
     np.testing.assert_allclose(extra(defense, keys(B), Deviated(weight=3.0)), 3 * extra(defense, keys(B)), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_later_repeat_is_compared_with_its_own_forward_process():
     """The second repeat begins at the image that the denoiser knows, and its reverse process deviates by nothing."""
     sigma = Strided(N, 0.1)(VP(), jnp.full(1, 0.1))[:, 0]
@@ -73,6 +74,7 @@ def test_without_rounds_the_deviation_is_zero(predict):
     np.testing.assert_array_equal(extra(predict, keys(B)), 0)
 
 
+@pytest.mark.slow
 def test_a_vote_averages_the_deviation_over_its_draws():
     defense = defended(two_modes())
     single = [extra(defense, fold(keys(B), i)) for i in range(2)]
@@ -80,6 +82,7 @@ def test_a_vote_averages_the_deviation_over_its_draws():
     np.testing.assert_allclose(extra(Vote(defense, 2), keys(B)), sum(single) / 2, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_steps_of_length_zero_do_not_count():
     """Half the time in the same step size is half the steps: the mean is over those, as in the shorter grid."""
     short = dataclasses.replace(defended(two_modes()).purify.rounds[0], level=Constant(0.04))
@@ -89,6 +92,7 @@ def test_steps_of_length_zero_do_not_count():
     assert jnp.all(of[0] > 1e-4)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_the_slope():
     """Of the whole loss, through a soft t, two rounds and the noise that both processes share."""
     objective = Objective(loss=Deviated(weight=5.0)).of(Defense(recipes()["ssni_n rounds"].soft(), CLASSIFY))

@@ -108,6 +108,7 @@ def test_the_gradient_is_the_shared_one_pulled_back_through_the_picked_draw(n_em
         np.testing.assert_allclose(seen.gradient[0, row], expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_draws_that_fall_together_are_found_where_the_mean_gradient_points_away():
     x, y = jnp.full((B, *SHAPE), 0.5), jnp.zeros(B, jnp.int32)
     objective = Objective(loss=Margin(), n_draws=8).of(Defense(TwoKinds(), Opposed()))
@@ -117,6 +118,7 @@ def test_draws_that_fall_together_are_found_where_the_mean_gradient_points_away(
     np.testing.assert_allclose(seen.x[-1], 0.5 - 0.1 * jnp.sign(jnp.broadcast_to(W, x.shape)), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradients_are_averaged_with_a_share_that_falls_as_the_root_of_the_iteration():
     """One draw of a purifier that does nothing, so that each iterate's own gradient is the classifier's."""
     attack = DiffHammer(L2(0.5), 0.1, 3, random_start=False)
@@ -131,6 +133,7 @@ def test_gradients_are_averaged_with_a_share_that_falls_as_the_root_of_the_itera
         np.testing.assert_allclose(seen.gradient[i], average, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_best_iterate_has_the_largest_wrong_share_and_every_draw_is_counted():
     objective = Objective(loss=Margin(), n_draws=3, n_together=2).of(Defense(Scaled(), Curved()))
     seen, result = states(DiffHammer(Linf(0.3), 0.1, 4), objective, keys(B), X, Y)
@@ -139,6 +142,7 @@ def test_the_best_iterate_has_the_largest_wrong_share_and_every_draw_is_counted(
     assert jnp.all(jnp.abs(result.image - X) <= 0.3 + 1e-6) and jnp.all((result.image >= 0) & (result.image <= 1))
 
 
+@pytest.mark.slow
 def test_a_row_is_attacked_alike_alone_and_in_any_batch():
     attack, objective = DiffHammer(Linf(0.1), 0.03, 3), Objective(n_draws=3).of(Defense(Scaled(), Curved()))
     whole, reverse = (
@@ -149,6 +153,7 @@ def test_a_row_is_attacked_alike_alone_and_in_any_batch():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[4:5], b, atol=1e-5), whole, alone)
 
 
+@pytest.mark.slow
 def test_a_held_level_is_held_in_the_graft_too():
     """The levels are measured once at x; the picked draw of that predictor is what the gradient goes through."""
     predict = Defense(recipes()["ssni_n diffpure_ddpm"].soft(), CLASSIFY)
@@ -166,6 +171,7 @@ def test_what_diffhammer_cannot_attack_is_refused():
     assert diffhammer_released().n_em == 1
 
 
+@pytest.mark.slow
 def test_a_nan_is_no_success_and_shows_in_its_own_row():
     x = X.at[2].set(jnp.nan)
     objective = Objective(n_draws=2).of(Defense(Scaled(), Curved()))

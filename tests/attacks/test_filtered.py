@@ -88,6 +88,7 @@ def test_neighbours_are_the_pixels_around_with_edges_repeated():
         np.testing.assert_array_equal(near[:, row, column], padded[:, row : row + 5, column : column + 5])
 
 
+@pytest.mark.slow
 def test_a_kernel_is_its_softmax_times_the_colour_kernel_and_sums_to_one():
     logits = jnp.asarray(np.random.default_rng(0).normal(size=(B, SIDE, SIDE, 3, 3)), jnp.float32)
     weights = kernel(X, logits, 0.3)
@@ -98,6 +99,7 @@ def test_a_kernel_is_its_softmax_times_the_colour_kernel_and_sums_to_one():
     np.testing.assert_allclose(weights[1, 2, 3], product / product.sum(), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_sharp_filters_and_no_modifier_render_the_image_and_flat_ones_smooth_it():
     """With a wide colour kernel, a filter of equal weights is the mean of its window."""
 
@@ -111,6 +113,7 @@ def test_sharp_filters_and_no_modifier_render_the_image_and_flat_ones_smooth_it(
     np.testing.assert_allclose(first(0.0, 1e3), np.asarray(neighbours(jnp.asarray(once), 5)).mean((3, 4)), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_gradients_are_clipped_to_norm_one_over_all_leaves_of_a_row():
     gradient = (jnp.asarray([[3.0, 0.0], [0.3, 0.0], [0.0, 0.0]]), jnp.asarray([[[4.0]], [[0.4]], [[0.0]]]))
     left, right = clipped(gradient)
@@ -127,6 +130,7 @@ def test_it_stays_within_the_distance_and_raises_the_loss():
     assert jnp.all(result.loss > clean + 0.2) and jnp.all(result.n_queries == 12)
 
 
+@pytest.mark.slow
 def test_the_modifier_alone_climbs_a_linear_classifier_and_the_filters_alone_too():
     sharp = with_leaves(SHORT, filter_rate=lambda _: 0.0, focus=lambda _: 30.0)
     result, parameters = attacked(sharp, PLAIN, keys(B), X, Y)
@@ -138,6 +142,7 @@ def test_the_modifier_alone_climbs_a_linear_classifier_and_the_filters_alone_too
     assert jnp.all(smooth.loss > Margin()(PLAIN.trace(keys(B), start), Y) + 1e-3)
 
 
+@pytest.mark.slow
 def test_a_violated_bound_is_left_again():
     """Flat filters begin outside; the penalty brings the image back, and only valid images are returned."""
     outside = with_leaves(SHORT, focus=lambda _: 0.0, colour_width=lambda _: 0.3)
@@ -148,12 +153,14 @@ def test_a_violated_bound_is_left_again():
     assert jnp.all(jnp.isfinite(result.loss)) and jnp.all(distance(result.image) > 0)
 
 
+@pytest.mark.slow
 def test_where_no_iterate_is_valid_the_clean_image_remains():
     result, _ = attacked(dataclasses.replace(SHORT, distance=FarFromEverything(), n_steps=2), PLAIN, keys(B), X, Y)
     np.testing.assert_array_equal(result.image, X)
     assert jnp.all(result.loss == -jnp.inf) and jnp.all(result.broken == 0)
 
 
+@pytest.mark.slow
 def test_black_and_white_pixels_have_finite_gradients_that_are_not_zero():
     sharp = with_leaves(SHORT, filter_rate=lambda _: 0.0, focus=lambda _: 30.0)
     _, parameters = attacked(sharp, PLAIN, keys(B), jnp.round(X), Y)
@@ -161,6 +168,7 @@ def test_black_and_white_pixels_have_finite_gradients_that_are_not_zero():
     assert jnp.all(parameters.modifier[:, jnp.abs(PLAIN.weights) > 0.1] != 0)
 
 
+@pytest.mark.slow
 def test_the_first_gradient_of_a_large_penalty_is_clipped():
     """Adam's first average is a tenth of the gradient, whose norm over filters and modifier is one."""
     outside = with_leaves(SHORT, focus=lambda _: 0.0, colour_width=lambda _: 0.3)
@@ -175,6 +183,7 @@ def test_the_first_gradient_of_a_large_penalty_is_clipped():
     np.testing.assert_allclose(jnp.sqrt(sum(squares)), 0.1, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_row_is_attacked_alike_in_any_batch():
     eot = Objective(loss=Margin(), n_draws=2)
     whole, _ = attacked(SHORT, NOISY, keys(B), X, Y, eot)
@@ -185,12 +194,14 @@ def test_a_row_is_attacked_alike_in_any_batch():
     assert jnp.all(whole.n_queries == 24)
 
 
+@pytest.mark.slow
 def test_nan_stays_in_its_own_row_and_is_no_success():
     result, parameters = attacked(SHORT, Breaks(PLAIN), keys(B), X.at[2].set(0.1), Y)
     np.testing.assert_array_equal(jnp.any(jnp.isnan(parameters.modifier), axis=(1, 2, 3)), jnp.arange(B) == 2)
     assert result.broken[2] == 0 and result.loss[2] == -jnp.inf
 
 
+@pytest.mark.slow
 def test_three_bounds_are_one_trace_and_a_larger_one_gives_a_larger_loss():
     traces = []
 

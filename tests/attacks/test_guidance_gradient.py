@@ -54,11 +54,12 @@ def guided(name, change=lambda guide: guide):
     return Defense(dataclasses.replace(purify, rounds=(changed,)), CLASSIFY)
 
 
-@pytest.mark.parametrize("name", STRONGER)
+@pytest.mark.parametrize("name", ["gdmp", pytest.param("gdmp_ssim", marks=pytest.mark.slow)])
 def test_the_gradient_through_the_guide_is_the_slope_of_the_whole_pipeline(name):
     assert slopes("exact", CASE, guided(name), n_directions=2).error < 2e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "cut"), [("gdmp", WithoutGradient), ("gdmp", WithoutReference), ("gdmp_ssim", WithoutGradient)]
 )

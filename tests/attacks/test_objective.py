@@ -132,6 +132,7 @@ def test_the_held_level_is_that_of_the_image_under_attack_for_every_draw():
         np.testing.assert_allclose(values, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_freezing_drops_the_path_through_the_score_norm_from_a_gradient_that_has_it():
     through = gradient(Objective(n_draws=1), keys(B), Defense(SOFT, Curved()), X)
     stopped = gradient(Objective(n_draws=1), keys(B), Defense(SOFT.frozen(), Curved()), X)

@@ -77,6 +77,7 @@ def test_scales_are_units_of_the_norm():
     np.testing.assert_allclose(LowerNorm(20.0)(trace, Y), -trace.deviation / 20, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_a_joint_loss_is_the_weighted_sum():
     gradient = jax.jit(lambda loss: Objective(loss=loss, n_draws=2).of(Measures()).gradient(keys(B), X, Y))
     parts = gradient(Margin()), gradient(LowerNorm(20.0))
@@ -84,6 +85,7 @@ def test_the_gradient_of_a_joint_loss_is_the_weighted_sum():
     np.testing.assert_allclose(joint, parts[0] + 3 * parts[1], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_joint_loss_saves_what_its_part_looks_at():
     assert Joint(Deviated(every=2), LowerNorm()).save.every == Joint(Margin(), Deviated(every=2)).save.every == 2
     assert Joint(Margin(), LowerNorm()).save is None
@@ -116,6 +118,7 @@ def test_the_second_phase_begins_at_the_image_of_the_first(then):
     np.testing.assert_array_equal(curve.n_queries[:, 0], [1, 2, 3, 4, 5])
 
 
+@pytest.mark.slow
 def test_the_second_phase_raises_the_objectives_loss_within_the_ball_of_the_clean_image():
     phases = Phases(Pgd(Linf(EPS), 0.05, 3), Pgd(Linf(EPS), 0.05, 4), RaiseNorm())
     objective = Objective(loss=Margin()).of(Measures(noise=0.0))
@@ -124,6 +127,7 @@ def test_the_second_phase_raises_the_objectives_loss_within_the_ball_of_the_clea
     assert jnp.all(curve.loss[-1] > curve.loss[3])
 
 
+@pytest.mark.slow
 def test_a_row_goes_through_its_phases_alike_alone_and_in_any_batch():
     phases, objective = Phases(Pgd(Linf(EPS), 0.03, 2), Pgd(Linf(EPS), 0.03, 2)), Objective(n_draws=2).of(Measures())
     whole = driven(phases, objective, keys(B), X, Y)[0]
@@ -131,6 +135,7 @@ def test_a_row_goes_through_its_phases_alike_alone_and_in_any_batch():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[::-1], atol=1e-4), whole, reverse)
 
 
+@pytest.mark.slow
 def test_no_two_iterations_of_the_phases_share_their_draws():
     seen = []
 
@@ -147,6 +152,7 @@ def test_no_two_iterations_of_the_phases_share_their_draws():
     assert len(seen) == len(set(seen)) == 5 * 2 * B
 
 
+@pytest.mark.slow
 def test_the_listing_treats_t_in_every_way_and_each_attack_runs():
     listing = selector_attacks(Linf(EPS), 4, step_size=0.03, n_draws=2, scale=50.0)
     assert [objective.gradient_name for _, objective in listing.values()] == [

@@ -89,6 +89,7 @@ def test_spsa_stays_in_the_ball_and_raises_the_loss_without_a_gradient(threat):
     assert jnp.all(result.loss > loss_of(TWO, X, Y))
 
 
+@pytest.mark.slow
 def test_on_a_linear_classifier_many_directions_find_the_sign_solution():
     spsa = Spsa(Linf(0.1), 0.05, 4, n_directions=1024, sigma=0.01, n_together=None)
     result = attack(spsa, TWO, keys(B), X, Y)
@@ -96,6 +97,7 @@ def test_on_a_linear_classifier_many_directions_find_the_sign_solution():
     np.testing.assert_allclose(result.image[clear], (X + 0.1 * jnp.sign(ascent(Y)))[clear], atol=1e-6)
 
 
+@pytest.mark.slow
 @BOTH
 def test_the_estimate_of_a_linear_loss_is_its_gradient(directions):
     """The margin is linear, so only the randomness of the directions is left: 1 / sqrt(n) of the gradient's norm."""
@@ -115,6 +117,7 @@ def test_directions_have_mean_zero_and_variance_one_and_follow_from_their_own_ke
     np.testing.assert_array_equal(directions(keys(3)[1:2], large[:1])[0], drawn[1])
 
 
+@pytest.mark.slow
 def test_the_memory_that_directions_share_does_not_change_the_result():
     apart, together = (
         attack(dataclasses.replace(FEW, n_together=n, n_directions=5), NOISY, keys(B), X, Y) for n in (2, None)
@@ -122,6 +125,7 @@ def test_the_memory_that_directions_share_does_not_change_the_result():
     np.testing.assert_allclose(apart.image, together.image, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_row_is_attacked_alike_in_any_batch():
     eot = Objective(n_draws=2)
     whole = attack(FEW, NOISY, keys(B), X, Y, eot)
@@ -132,6 +136,7 @@ def test_a_row_is_attacked_alike_in_any_batch():
     )
 
 
+@pytest.mark.slow
 def test_nan_is_loud_and_stays_in_its_own_row():
     x = X.at[:, 0, 0, 0].set(0.9).at[5, 0, 0, 0].set(0.1)
     last = attack(dataclasses.replace(FEW, n_steps=2, keep="last"), Breaks(TWO), keys(B), x, Y)
@@ -139,6 +144,7 @@ def test_nan_is_loud_and_stays_in_its_own_row():
     assert last.broken[5] == 0
 
 
+@pytest.mark.slow
 def test_the_best_iterate_is_kept_with_its_loss_and_answers():
     """A step far too long overshoots the boundary of the image, so that the last iterate need not be the best."""
     best = attack(dataclasses.replace(FEW, step_size=0.15), TWO, keys(B), X, Y)
@@ -148,11 +154,13 @@ def test_the_best_iterate_is_kept_with_its_loss_and_answers():
     assert jnp.all(best.loss >= last.loss) and jnp.any(best.loss > loss_of(TWO, last.image, Y))
 
 
+@pytest.mark.slow
 def test_queries_count_every_draw_of_every_probe_and_of_the_iterate():
     result = attack(FEW, NOISY, keys(B), X, Y, Objective(n_draws=2))
     np.testing.assert_array_equal(result.n_queries, 6 * (1 + 2 * 16) * 2)
 
 
+@pytest.mark.slow
 def test_three_radii_step_sizes_and_sigmas_are_one_trace():
     traces = []
 

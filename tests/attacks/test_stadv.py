@@ -76,6 +76,7 @@ def test_a_constant_flow_shifts_the_image_and_repeats_its_edges(move):
     np.testing.assert_allclose(transformed(X, flow), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_roughness_is_zero_for_a_shift_and_counts_neighbours_of_a_moved_pixel():
     assert jnp.all(roughness(jnp.full((B, SIDE, SIDE, 2), 0.3)) == 0)
     moved = jnp.zeros((B, SIDE, SIDE, 2)).at[:, 3, 3].set(jnp.asarray([3.0, 4.0])).at[0].set(0.0)
@@ -83,6 +84,7 @@ def test_roughness_is_zero_for_a_shift_and_counts_neighbours_of_a_moved_pixel():
     assert jnp.all(jnp.isfinite(jax.grad(lambda flow: jnp.sum(roughness(flow)))(moved)))
 
 
+@pytest.mark.slow
 def test_adam_begins_with_steps_of_the_sign_and_corrects_its_bias():
     gradient = jnp.asarray([3.0, -0.01, 0.0])
     direction, moments = adam_step(no_moments(gradient), gradient, 0)
@@ -102,6 +104,7 @@ def test_stadv_stays_in_its_bound_and_raises_the_loss():
     assert np.all((inside <= local.max(axis=0) + 1e-6) & (inside >= local.min(axis=0) - 1e-6))
 
 
+@pytest.mark.slow
 def test_on_a_ramp_every_pixel_comes_from_the_brighter_side():
     """Class 1 is bright and the image brightens to the right: the best flow is the bound, horizontally."""
     bright = Brightness(jnp.ones((SIDE, SIDE, 1)))
@@ -113,10 +116,12 @@ def test_on_a_ramp_every_pixel_comes_from_the_brighter_side():
     assert jnp.all(result.broken == 1) and jnp.all(result.n_queries == 8)
 
 
+@pytest.mark.slow
 def test_a_bound_of_zero_leaves_the_image():
     np.testing.assert_array_equal(attack(with_leaves(SHORT, bound=lambda _: 0.0), PLAIN, keys(B), X, Y)[0].image, X)
 
 
+@pytest.mark.slow
 def test_values_of_bound_rate_and_tau_are_one_trace_and_tau_smooths_the_flow():
     traces = []
 
@@ -130,6 +135,7 @@ def test_values_of_bound_rate_and_tau_are_one_trace_and_tau_smooths_the_flow():
     assert jnp.all(roughness(flows[2]) < 0.9 * roughness(flows[1])) and len(traces) == 1
 
 
+@pytest.mark.slow
 def test_a_row_is_attacked_alike_in_any_batch():
     eot = Objective(loss=CrossEntropy(), n_draws=2)
     whole, _ = attack(SHORT, NOISY, keys(B), X, Y, eot)
@@ -140,6 +146,7 @@ def test_a_row_is_attacked_alike_in_any_batch():
     assert jnp.all(whole.n_queries == 16)
 
 
+@pytest.mark.slow
 def test_nan_stays_in_its_own_row_and_is_no_success():
     x = X.at[2].set(0.0)
     result, flow = attack(SHORT, Breaks(PLAIN), keys(B), x, Y)
