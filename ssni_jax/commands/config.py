@@ -2,6 +2,8 @@
 
 import dataclasses
 import runpy
+import sys
+import types
 import typing
 from collections.abc import Sequence
 from functools import partial
@@ -13,6 +15,7 @@ import numpy as np
 import tyro
 
 T = TypeVar("T")
+MODULE = "<run_path>"  # the module of what a config file defines; it names classes in identities
 NESTED = ("objective",)  # fields whose own fields may be a value or None
 
 
@@ -32,8 +35,11 @@ def build(config: Path) -> dict[str, Any]:
     """The names that a config file defines."""
     if not config.is_file():
         raise FileNotFoundError(f"There is no config file {config}: give a .py file such as those in configs/.")
+    # Flags show the docstrings of fields, which Python finds through the module of the class that a config defines.
+    sys.modules[MODULE] = module = types.ModuleType(MODULE)
+    module.__file__ = str(config)
     try:
-        return runpy.run_path(str(config))
+        return runpy.run_path(str(config), run_name=MODULE)
     except SyntaxError as error:
         raise ValueError(f"{config} is not valid Python (line {error.lineno}: {error.msg}).") from None
     except (TypeError, ImportError, NameError) as error:
@@ -90,9 +96,9 @@ def _holds_arrays(value: Any) -> bool:
 
 
 def _is_value_or_none(hint: Any) -> bool:
-    """Whether a type is a protocol or None; plain numbers or None are flags as they are."""
-    kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
-    return len(kinds) == 1 < len(typing.get_args(hint)) and getattr(kinds[0], "_is_protocol", False)
+    """Whether a type is a protocol, perhaps another value, or None; plain numbers or None are flags as they are."""
+    kinds = typing.get_args(hint)
+    return type(None) in kinds and any(getattr(kind, "_is_protocol", False) for kind in kinds)
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class Stages:
         if self.current is None:
             return ""
         rows = [row for row in self.table() if row["attack"] != self.current]
-        stand = f", {percent(rows[-1]['standing'] / rows[-1]['n'])} % stand" if rows else ""
+        stand = f", {percent(rows[-1]['standing'] / rows[-1]['n'])} stand" if rows else ""
         return f"{self.current}{stand}"
 
     def _has_fallen(self, id: int, name: str) -> bool:
