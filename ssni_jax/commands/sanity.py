@@ -34,9 +34,11 @@ class Sanity:
 
     An attack that receives wrong gradients, or none, reports robustness that is not there. This command attacks a few
     images in many ways and compares what must be ordered: many steps beat one, gradients beat random search, a larger
-    radius lowers the accuracy, an unbounded one leaves nothing. It also compares the gradient of the whole pipeline with
-    finite differences, and attacks what chooses the noise level. A comparison fails where a paired test on the same
-    images has p below 0.01. "pass" is no proof: with few images only gross errors show. Exit code 1 if a check failed.
+    radius lowers the accuracy, an unbounded one leaves nothing. It also compares the gradient of the whole pipeline
+    with finite differences, and attacks what chooses the noise level. A comparison fails where a paired test on the
+    same images has p below 0.01. "pass" is no proof: with few images only gross errors show. Exit code 1 if a check
+    failed, 0 otherwise.
+
     Further flags override fields of the config, as for `ssni evaluate`; docs/evaluation.md explains every row.
     """
 
@@ -45,7 +47,7 @@ class Sanity:
     """A .py file that builds `experiment`, an Evaluation."""
     n_images: int = N_IMAGES
     """Images to attack; rounded up to the number of devices."""
-    n_queries: int = 100
+    n_queries: int = 50
     """Queries of the attack by random search."""
     out: Path | None = None
     """A .json file for the table and the numbers behind it."""
@@ -66,7 +68,7 @@ class Sanity:
 
 
 def examined(
-    experiment: Evaluation, predict: Any, n_images: int = N_IMAGES, n_queries: int = 100, out: Path | None = None
+    experiment: Evaluation, predict: Any, n_images: int = N_IMAGES, n_queries: int = 50, out: Path | None = None
 ) -> list[Check]:
     """The checks of an experiment whose predictor has its networks in place, printed and, with `out`, written."""
     suspect, begun = suspect_of(experiment, predict, n_images, n_queries), time.monotonic()

@@ -1,4 +1,4 @@
-"""The attack of the sanity checks: PGD whose radius, loss, averaging and keys are data, so that one program runs all."""
+"""The attack of the sanity checks: PGD whose radius, loss, averaging and keys are data, one program for all of them."""
 
 from typing import Any, NamedTuple
 

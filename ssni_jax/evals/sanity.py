@@ -1,10 +1,11 @@
-"""Signs that an attack is weaker than the defence is strong: the checklists of Athalye et al. 2018 and Carlini et al. 2019.
+"""Signs of masked gradients, after Athalye et al. 2018 (arXiv:1802.00420) and Carlini et al. 2019 (arXiv:1902.06705).
 
 A defence masks its gradients when an attack finds little although there is much to find. Each check compares two
 attacks of which one must be at least as strong, or the gradient with what it claims to be.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 
 import jax.numpy as jnp
@@ -66,7 +67,7 @@ def larger_eps(suspect: Suspect) -> Check:
     outcomes = {"0": suspect.clean, f"{eps / 2:g}": suspect.run(**suspect.within(eps / 2)), f"{eps:g}": suspect.base}
     outcomes[f"{2 * eps:g}"] = last = suspect.run(**suspect.within(2 * eps))
     rows = list(outcomes.values())
-    verdict = worst([comparison(more, less)[0] for less, more in zip(rows, rows[1:], strict=False)])
+    verdict = worst([comparison(more, less)[0] for less, more in itertools.pairwise(rows)])
     falls = suspect.clean.accuracy - last.accuracy > ALMOST_NONE
     verdict = worst([verdict, "pass" if falls else "warn"])
     says = "it falls as it should" if verdict == "pass" else "it should fall" if falls else "the attack has no effect"
@@ -97,9 +98,10 @@ def single_step(suspect: Suspect) -> Check:
 
 def more_steps(suspect: Suspect) -> Check:
     """Twice the steps find no more."""
-    more = suspect.run(2 * suspect.probe.n_steps)
+    n = suspect.probe.n_steps
+    more = suspect.run(2 * n)
     verdict, test = comparison(suspect.base, more)
-    text = f"{2 * suspect.probe.n_steps} steps leave {share(more)}, the {suspect.probe.n_steps} of the config {share(suspect.base)}"
+    text = f"{2 * n} steps leave {share(more)}, the {n} of the config {share(suspect.base)}"
     return judged("more steps", verdict, text, "give the attack more steps", test.p_value)
 
 

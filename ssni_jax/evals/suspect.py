@@ -1,4 +1,4 @@
-"""A predictor under suspicion of masking its gradients: its attack, its images, and the compiled programs of the checks."""
+"""A predictor under suspicion of masking its gradients: its attack, some images, and the programs of the checks."""
 
 import dataclasses
 from functools import cached_property
@@ -68,7 +68,7 @@ class Suspect:
     y: Labels
     mesh: Mesh
     n_slots: int = 32
-    n_queries: int = 100
+    n_queries: int = 50
 
     @cached_property
     def judge(self) -> Prediction:
@@ -108,12 +108,17 @@ class Suspect:
         logits, y = on_every_host(draws), on_every_host(self.y)
         return np.mean([np.isfinite(v).all(axis=1) & (v.argmax(axis=1) == y) for v in logits], axis=0)
 
-    def attack(self, attack: Attack, objective: Objective, n_iterations: int) -> Outcome:
-        """The outcome of so many iterations of an attack."""
+    def climb(self, attack: Attack, objective: Objective, n_iterations: int) -> Any:
+        """The state of an attack after so many iterations."""
         keys = fold(self.keys, ATTACK)
         state = self.driver.init(attack, objective, keys, self.x, self.y)
         for i in range(n_iterations):
             state = self.driver.advance(attack, objective, keys, jnp.asarray(i), state, self.x, self.y).state
+        return state
+
+    def attack(self, attack: Attack, objective: Objective, n_iterations: int) -> Outcome:
+        """The outcome of so many iterations of an attack."""
+        state = self.climb(attack, objective, n_iterations)
         result = self.driver.result(attack, state)
         kept = on_every_host(state) if isinstance(state, ProbeState) else None
         return Outcome(self.accuracy(result.image), on_every_host(result.broken), kept, n_iterations)
