@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ssni_jax.core.protocols import Trace
 from ssni_jax.core.pytree import pytree
-from ssni_jax.core.types import Labels, Level, Logits
+from ssni_jax.core.types import Labels, Level, Logits, Rows
 
 TINY = 1e-12  # keeps a ratio of equal scores finite
 
@@ -94,7 +94,7 @@ def _best_other(scores: Logits, y: Labels) -> Level:
     return jnp.max(jnp.where(true, -jnp.inf, scores), axis=1)
 
 
-def _ranked(scores: Logits, n: int) -> Logits:
+def _ranked(scores: Logits, n: int) -> Rows:
     """The `n` largest scores, the largest first."""
     if scores.shape[1] < n:
         raise ValueError(f"This loss needs at least {n} classes, got {scores.shape[1]}: use CrossEntropy or Margin.")
