@@ -26,7 +26,8 @@ from ssni_jax.evals.sanity_gradients import (
 )
 from ssni_jax.evals.suspect import ALPHA, Check, Outcome, Suspect, Verdict, comparison, worst
 
-CHANCE, ALMOST_NONE = 0.1, 0.05
+CHANCE = 0.1  # what guessing would leave right, at most
+ALMOST_NONE = 0.05
 
 
 def checks(suspect: Suspect) -> Iterator[Check]:
@@ -50,15 +51,8 @@ def scaled_logits(suspect: Suspect) -> Check:
     """Logits divided by their own standard deviation do not make the attack stronger."""
     scaled = suspect.by_loss["standardised"]
     verdict, test = comparison(suspect.base, scaled)
-    says = (
-        "the scale of the logits hides nothing" if verdict == "pass" else "the scale of the logits hides the gradient"
-    )
-    text = (
-        f"Logits divided by their standard deviation leave {share(scaled)}, as they are {share(suspect.base)}: {says}."
-    )
-    return Check(
-        "logit scale", verdict, text, {"scaled": scaled.accuracy, "own": suspect.base.accuracy, "p": test.p_value}
-    )
+    text = f"Logits divided by their standard deviation leave {share(scaled)}, as they are {share(suspect.base)}"
+    return judged("logit scale", verdict, text, "the scale hides some of the gradient", test.p_value)
 
 
 def larger_eps(suspect: Suspect) -> Check:

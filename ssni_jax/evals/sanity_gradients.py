@@ -126,9 +126,10 @@ def against_slopes(name: str, suspect: Suspect, predict: Any, function: Value) -
             name, "warn", "There is no slope to compare with: small changes of the image change nothing.", numbers
         )
     counts = error > UNCERTAIN * floor
-    verdict: Verdict = "fail" if error > SUSPICIOUS and counts else "warn" if error > TOLERATED else "pass"
+    limit = TOLERATED if counts else SUSPICIOUS
+    verdict: Verdict = "fail" if error > SUSPICIOUS and counts else "warn" if error > limit else "pass"
     says = "agrees with" if verdict == "pass" else "is not that of" if verdict == "fail" else "may not be that of"
-    text = f"The gradient {says} finite differences: relative error {error:.1e}, of which {floor:.0e} is uncertainty."
+    text = f"The gradient {says} finite differences: relative error {error:.1e}, uncertain by {floor:.0e}."
     return Check(name, verdict, text, numbers)
 
 
