@@ -21,6 +21,7 @@ COMMANDS = {
     "calibrate": "calibrate.Calibrate",
     "evaluate": "evaluate.Evaluate",
     "judge": "evaluate.Judge",
+    "sanity": "sanity.Sanity",
     "certify": "certify.Certify",
     "compare": "compare.Compare",
     "check-gradient": "check_gradient.CheckGradient",

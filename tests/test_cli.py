@@ -11,9 +11,10 @@ import pytest
 
 from ssni_jax import purify
 from ssni_jax.cli import COMMANDS, main
-from ssni_jax.commands import bench, check_gradient
+from ssni_jax.commands import bench, check_gradient, sanity
 from ssni_jax.data import Digits, read_image, write_image
 from ssni_jax.evals.gradient_check import ModeCheck, Slopes
+from ssni_jax.evals.suspect import Check
 from ssni_jax.journal.evaluation import load_evaluated
 from ssni_jax.presets import SETTINGS
 from ssni_jax.zoo import bundled_path
@@ -328,6 +329,27 @@ def test_check_gradient_ends_with_exit_code_one_when_a_gradient_is_wrong(monkeyp
     main(["check-gradient", config])
     shown = capsys.readouterr().out
     assert "Every exact mode is within 0.0001." in shown and "stand-in" in shown
+
+
+def test_sanity_prints_a_table_writes_it_and_ends_with_exit_code_one_when_a_check_failed(tmp_path, monkeypatch, capsys):
+    """What is checked is held by tests/evals/test_sanity.py; here it is what the commands make of it."""
+    rows = [Check("larger eps", "pass", "It falls.", {"0": 1.0}), Check("more EOT", "fail", "It finds more.", {})]
+    monkeypatch.setattr(sanity, "checks", lambda suspect: iter(rows))
+    command = ["sanity", TOY["evaluation"], "--n-images", "8", "--out", str(tmp_path / "sanity.json")]
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--attack.threat.eps", "0.2"])
+    assert stop.value.code == 1
+    shown = capsys.readouterr().out
+    assert "more EOT" in shown and "It finds more." in shown and "Next: " in shown
+    written = json.loads((tmp_path / "sanity.json").read_text())
+    assert [check["verdict"] for check in written["checks"]] == ["pass", "fail"] and written["n_images"] == 8
+    rows.pop()
+    main(command)
+    assert "Next: ssni evaluate" in capsys.readouterr().out
+    main(["evaluate", TOY["evaluation"], "--workdir", str(tmp_path / "w"), "--sanity", *TINY])
+    assert (tmp_path / "w" / "sanity.json").exists()
+    main(["report", str(tmp_path / "w")])
+    assert "It falls." in (tmp_path / "w" / "report.html").read_text()
 
 
 def test_bench_prints_the_cost_report_and_one_json_line(tmp_path, monkeypatch, capsys):

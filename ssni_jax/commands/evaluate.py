@@ -10,11 +10,13 @@ import jax
 import tyro
 
 from ssni_jax.commands.config import overridden, read_experiment
+from ssni_jax.commands.sanity import examined
 from ssni_jax.core.describe import describe
 from ssni_jax.data import AdversarialImages
 from ssni_jax.dist import make_mesh, whole
 from ssni_jax.experiments import Evaluation
 from ssni_jax.jobs.evaluate import evaluate
+from ssni_jax.journal.evaluation import SANITY
 from ssni_jax.journal.status import status
 from ssni_jax.lifecycle import Stopper
 from ssni_jax.zoo import check_fit, resolve
@@ -33,6 +35,8 @@ class Evaluate:
     """A .py file that builds `experiment`, an Evaluation."""
     workdir: Path
     """Directory of the records, shared by all processes and jobs that work on this evaluation."""
+    sanity: bool = False
+    """First check the attack on 16 images as `ssni sanity` does; the table goes into the report."""
 
     def run(self, overrides: Sequence[str]) -> None:
         """Evaluates what has no record yet, then prints where the run stands."""
@@ -40,6 +44,10 @@ class Evaluate:
         experiment = overridden(built, overrides, f"ssni evaluate {self.config}")
         check_calibrated(built.defense, experiment.defense)
         command = shlex.join(["ssni", "evaluate", str(self.config), "--workdir", str(self.workdir), *overrides])
+        if self.sanity:
+            check_fit(experiment.defense, experiment.images.image_shape)
+            predict = resolve(experiment.defense, whole(make_mesh()))
+            examined(experiment, predict, out=self.workdir / SANITY)
         run_evaluation(experiment, self.workdir, command)
 
 

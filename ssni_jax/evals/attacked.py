@@ -36,9 +36,13 @@ class Driver(NamedTuple):
     result: Callable[..., Attacked]
 
 
-def make_driver(mesh: Mesh, attack: Attack) -> Driver:
-    """The driver of an attack. A chunk is one iteration on a CPU, whose compiler is slow with convolutions in loops."""
-    n_chunk = 1 if jax.default_backend() == "cpu" else _divisor(attack.n_iterations)
+def make_driver(mesh: Mesh, attack: Attack, n_chunk: int | None = None) -> Driver:
+    """The driver of an attack, `n_chunk` iterations at a time; None for the longest chunk that the backend is good at.
+
+    That is one iteration on a CPU, whose compiler is slow with convolutions in loops.
+    """
+    longest = 1 if jax.default_backend() == "cpu" else _divisor(attack.n_iterations)
+    n_chunk = longest if n_chunk is None else n_chunk
 
     def init(values: tuple[Attack, Objective], keys: Keys, x: Images, y: Labels) -> Tree:
         attack, objective = values

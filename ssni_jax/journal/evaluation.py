@@ -4,17 +4,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ssni_jax.files.atomic import read_json
 from ssni_jax.journal.records import EvaluationRecord, draws_of, joined
 from ssni_jax.journal.units import Journal, StoredUnit
 from ssni_jax.journal.workdir import read_run
 
 EVALUATED, MORE_DRAWS = "evaluated", "draws"
+SANITY = "sanity.json"  # the checks of the attack, where they were asked for
 
 
 class Evaluated(NamedTuple):
     """One evaluated predictor; `missing` lists the planned images that lack a record or some of the planned draws.
 
     `curves` are the attack's, one per unit: mean loss and share of wrong draws after every iteration, over `n` images.
+    `sanity` is what `ssni evaluate --sanity` found out about the attack, None without it.
     """
 
     path: Path
@@ -24,6 +27,7 @@ class Evaluated(NamedTuple):
     records: list[EvaluationRecord]
     missing: list[int]
     curves: list[dict[str, Any]]
+    sanity: dict[str, Any] | None = None
 
 
 def load_evaluated(workdir: Path) -> Evaluated:
@@ -36,7 +40,8 @@ def load_evaluated(workdir: Path) -> Evaluated:
     judged = [unit for unit in units if unit.header["stage"] == EVALUATED and unit.header.get("curve")]
     curves = [{**unit.header["curve"], "n": len(unit.records)} for unit in judged]
     kept = [records[id] for id in planned if id in records]
-    return Evaluated(workdir, str(run["defense"]), experiment, run, kept, missing, curves)
+    sanity = read_json(workdir / SANITY) if (workdir / SANITY).exists() else None
+    return Evaluated(workdir, str(run["defense"]), experiment, run, kept, missing, curves, sanity)
 
 
 def merged(units: Iterable[StoredUnit]) -> dict[int, EvaluationRecord]:

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from ssni_jax.evals.statistics import paired_difference
+from ssni_jax.files.atomic import write_json
 from ssni_jax.journal.certification import load_certified
 from ssni_jax.journal.certified_rows import summarise_certified
 from ssni_jax.journal.evaluation import load_evaluated
@@ -159,6 +160,16 @@ def test_the_attack_and_its_gradient_are_named_once_when_equal(parent):
     attack = "<code>Pgd(threat=Linf(eps=0.03), n_steps=20)</code> of <code>Objective(n_draws=2)</code>"
     assert text.count(f"{attack}, gradient: surrogate of 5 steps") == 1
     assert "Attack: " in text
+
+
+def test_the_sanity_of_an_attack_is_shown_where_it_was_checked(workdir):
+    path = workdir("diffpure")
+    assert "Sanity of the attack" not in write_report(path).read_text()
+    check = {"name": "larger eps", "verdict": "fail", "sentence": "It rises <b>.", "numbers": {}}
+    write_json(path / "sanity.json", {"n_images": 16, "checks": [check]})
+    page = write_report(path).read_text()
+    assert "Sanity of the attack" in page and "It rises &lt;b&gt;." in page and "on 16 images" in page
+    parse(page)
 
 
 def test_one_workdir_makes_a_report_without_comparisons(workdir):

@@ -37,6 +37,7 @@ def evaluated_section(results: Sequence[Evaluated]) -> dict[str, Any]:
         "judgements": [(name, text) for name, text in JUDGEMENTS if any(row[name] is not None for row in rows)],
         "panels": [panel for run in results if (panel := _panel(run))],
         "attacks": _attacks(results),
+        "sanity": [{"defense": run.name, **run.sanity} for run in results if run.sanity],
         "grids": grids(results),
     }
 
