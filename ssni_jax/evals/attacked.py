@@ -56,8 +56,11 @@ def make_driver(mesh: Mesh, attack: Attack, n_chunk: int | None = None) -> Drive
             shown = attack.result(state)
             return state, (shown.loss, shown.broken)
 
-        # XLA keeps a loop of one iteration, and compiles convolution gradients in loops badly on CPUs: there is none.
-        state, (loss, broken) = jax.lax.scan(iterate, state, jnp.arange(n_chunk), unroll=n_chunk == 1)
+        # XLA compiles convolution gradients in loops badly on CPUs, even in an unrolled scan of one iteration.
+        if n_chunk == 1:
+            state, (loss, broken) = iterate(state, 0)
+            return state, loss[:, None], broken[:, None]
+        state, (loss, broken) = jax.lax.scan(iterate, state, jnp.arange(n_chunk))
         return state, loss.T, broken.T
 
     def advanced(attack: Attack, objective: Objective, keys: Keys, i: Any, state: Tree, x: Images, y: Labels) -> Chunk:
