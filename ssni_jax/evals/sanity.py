@@ -7,6 +7,7 @@ attacks of which one must be at least as strong, or the gradient with what it cl
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,6 @@ from scipy.stats import binom
 
 from ssni_jax.attacks import L1, L2, Linf, LowerNorm, Margin, Objective, RaiseNorm, Square
 from ssni_jax.dist import on_every_host
-from ssni_jax.evals.gradient_check import is_adaptive
 from ssni_jax.evals.probe import Mixed, Standardised
 from ssni_jax.evals.sanity_gradients import (
     non_finite_gradients,
@@ -24,7 +24,7 @@ from ssni_jax.evals.sanity_gradients import (
     uphill,
     zero_gradients,
 )
-from ssni_jax.evals.suspect import ALPHA, Check, Outcome, Suspect, Verdict, comparison, worst
+from ssni_jax.evals.suspect import ALPHA, Check, Attempt, Suspect, Verdict, comparison, worst
 
 CHANCE = 0.1  # what guessing would leave right, at most
 ALMOST_NONE = 0.05
@@ -73,7 +73,8 @@ def unbounded_eps(suspect: Suspect) -> Check:
     """An attack that may change every pixel to any value leaves nothing right."""
     whole = float(suspect.probe.threat.norm(jnp.ones((1, *suspect.x.shape[1:])))[0])
     n = 2 * suspect.probe.n_steps
-    outcome = suspect.run(n, **suspect.within(whole) | {"step_size": 2.5 * whole / n})
+    changes: dict[str, Any] = {**suspect.within(whole), "step_size": 2.5 * whole / n}
+    outcome = suspect.run(n, **changes)
     n_right = round(float(np.sum(outcome.scores)))
     p = float(binom.sf(n_right - 1, len(outcome.scores), CHANCE))
     verdict = "pass" if outcome.accuracy <= ALMOST_NONE else "fail" if p < ALPHA else "warn"
@@ -140,7 +141,7 @@ def random_search(suspect: Suspect) -> Check | None:
 
 def selector(suspect: Suspect) -> Check | None:
     """Attacks through an adaptive noise level, and on the score norm it follows, are not stronger than the config's."""
-    if not getattr(suspect.predict, "purifiers", ()) or not is_adaptive(suspect.predict):
+    if not suspect.chooses_levels:
         return None
     deviation = on_every_host(suspect.judge(suspect.predict, suspect.keys, suspect.x).deviation)
     scale = max(float(np.std(deviation)), 1e-6)
@@ -180,7 +181,7 @@ CHECKS: tuple[Callable[[Suspect], Check | None], ...] = (
 )
 
 
-def black_box(suspect: Suspect, name: str, what: str, outcome: Outcome) -> Check:
+def black_box(suspect: Suspect, name: str, what: str, outcome: Attempt) -> Check:
     """An attack without the defence's gradients against the one with them."""
     verdict, test = comparison(suspect.base, outcome)
     text = f"{what} leave {share(outcome)}, the attack with gradients {share(suspect.base)}"
@@ -193,11 +194,11 @@ def judged(name: str, verdict: Verdict, text: str, complaint: str, p: float) -> 
     return Check(name, verdict, text + tail, {"p": p})
 
 
-def share(outcome: Outcome) -> str:
+def share(outcome: Attempt) -> str:
     """Its accuracy in words."""
     return f"{100 * outcome.accuracy:.0f} %"
 
 
-def accuracies(outcomes: dict[str, Outcome]) -> dict[str, float]:
+def accuracies(outcomes: dict[str, Attempt]) -> dict[str, float]:
     """The accuracy by name."""
     return {name: outcome.accuracy for name, outcome in outcomes.items()}

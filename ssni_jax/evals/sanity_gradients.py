@@ -13,10 +13,9 @@ from ssni_jax.core.arrays import over
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Images, Keys, Labels, Level
 from ssni_jax.dist import by_rows, on_every_host
-from ssni_jax.evals.gradient_check import is_adaptive
 from ssni_jax.evals.suspect import SLOPES, Check, Suspect, Verdict
 
-STEPS = (0.04, 0.02, 0.01, 0.004, 0.0015)  # root mean square change of a pixel
+STEPS = (0.04, 0.02, 0.01, 0.004, 0.0015, 0.0005)  # root mean square change of a pixel
 N_RANDOM = 3  # random directions per image; the gradient's own is one more
 TOLERATED, SUSPICIOUS = 0.02, 0.05  # relative errors of half of the images
 UNCERTAIN = 4  # an error counts that is so many times as large as the slopes are uncertain
@@ -25,7 +24,7 @@ ONE_STEP = 0.02
 AXES = (1, 2, 3)
 
 
-class Slopes(NamedTuple):
+class Agreement(NamedTuple):
     """Per image, over several directions: relative error of the gradient, uncertainty, and the gradient's own size.
 
     A flat row has neither slopes nor a gradient; it counts as right.
@@ -48,7 +47,7 @@ def slopes_of_pipeline(suspect: Suspect) -> Check:
 
 def slopes_of_time(suspect: Suspect) -> Check | None:
     """t(x) before its rounding against central differences, and whether rounding leaves a gradient."""
-    if not getattr(suspect.predict, "purifiers", ()) or not is_adaptive(suspect.predict):
+    if not suspect.chooses_levels:
         return None
 
     def time(predict: Any, keys: Keys, at: Images, x: Images, y: Labels) -> Level:
@@ -133,7 +132,7 @@ def against_slopes(name: str, suspect: Suspect, predict: Any, function: Value) -
     return Check(name, verdict, text, numbers)
 
 
-def measured(suspect: Suspect, predict: Any, function: Value) -> Slopes:
+def measured(suspect: Suspect, predict: Any, function: Value) -> Agreement:
     """The gradient against slopes along random directions and its own."""
     x = 0.05 + 0.9 * suspect.x
     value = compiled(suspect, function)
@@ -155,7 +154,7 @@ def measured(suspect: Suspect, predict: Any, function: Value) -> Slopes:
     return agreement(seen, expected)
 
 
-def agreement(seen: np.ndarray, expected: np.ndarray) -> Slopes:
+def agreement(seen: np.ndarray, expected: np.ndarray) -> Agreement:
     """Errors at the step whose slopes agree best with those of the next larger one, chosen without the gradient."""
     length = np.linalg.norm(seen, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -165,9 +164,8 @@ def agreement(seen: np.ndarray, expected: np.ndarray) -> Slopes:
     is_flat = (np.max(length, axis=0) == 0) & (np.linalg.norm(expected, axis=0) == 0)
     best = np.argmin(np.where(np.isfinite(floor), floor, np.inf), axis=0)
     at = best, np.arange(len(best))
-    return Slopes(
-        *(np.where(is_flat, flat, v) for v, flat in ((error[at], 0.0), (floor[at], 0.0), (size, 1.0))), is_flat
-    )
+    error, floor = (np.where(is_flat, 0.0, v[at]) for v in (error, floor))
+    return Agreement(error, floor, np.where(is_flat, 1.0, size), is_flat)
 
 
 def compiled(suspect: Suspect, function: Value) -> Callable[..., Level]:

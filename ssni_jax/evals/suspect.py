@@ -12,10 +12,12 @@ from jaxtyping import Float
 
 from ssni_jax.attacks import Attack, CrossEntropy, Dlr, Linf, Margin, Objective, TraceLoss
 from ssni_jax.attacks.threats import Threat
+from ssni_jax.core.protocols import Measurable
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Images, Keys, Labels
 from ssni_jax.dist import on_every_host
 from ssni_jax.evals.attacked import Driver, make_driver
+from ssni_jax.evals.gradient_check import is_adaptive
 from ssni_jax.evals.prediction import Prediction, make_predict
 from ssni_jax.evals.probe import Mixed, Probe, ProbeState, Standardised
 from ssni_jax.evals.statistics import Paired, Scores, paired_difference
@@ -26,6 +28,7 @@ ALPHA, LARGE = 0.01, 0.15  # a comparison fails at a p below the first, and warn
 OWN = "the config's loss"
 
 Verdict = Literal["pass", "warn", "fail"]
+GRAVITY: tuple[Verdict, ...] = ("pass", "warn", "fail")
 
 
 class Check(NamedTuple):
@@ -37,7 +40,7 @@ class Check(NamedTuple):
     numbers: dict[str, float]
 
 
-class Outcome(NamedTuple):
+class Attempt(NamedTuple):
     """One attack, per image: share of fresh draws that are right, and of the attack's last own draws that were wrong.
 
     `state` is the attack's own, with its gradients counted over `n_iterations`.
@@ -80,6 +83,12 @@ class Suspect:
         """The compiled attack, which runs any number of iterations."""
         return make_driver(self.mesh, self.probe, n_chunk=1)
 
+    @property
+    def chooses_levels(self) -> bool:
+        """Whether the noise of the predictor depends on the image, and can be measured."""
+        has_purifier = bool(getattr(self.predict, "purifiers", ()))
+        return has_purifier and isinstance(self.predict, Measurable) and is_adaptive(self.predict)
+
     @cached_property
     def n_classes(self) -> int:
         return jax.eval_shape(lambda keys, x: self.predict(keys, x), self.keys, self.x).shape[1]
@@ -116,14 +125,14 @@ class Suspect:
             state = self.driver.advance(attack, objective, keys, jnp.asarray(i), state, self.x, self.y).state
         return state
 
-    def attack(self, attack: Attack, objective: Objective, n_iterations: int) -> Outcome:
+    def attack(self, attack: Attack, objective: Objective, n_iterations: int) -> Attempt:
         """The outcome of so many iterations of an attack."""
         state = self.climb(attack, objective, n_iterations)
         result = self.driver.result(attack, state)
         kept = on_every_host(state) if isinstance(state, ProbeState) else None
-        return Outcome(self.accuracy(result.image), on_every_host(result.broken), kept, n_iterations)
+        return Attempt(self.accuracy(result.image), on_every_host(result.broken), kept, n_iterations)
 
-    def run(self, n_iterations: int | None = None, loss: str | None = None, **changes: Any) -> Outcome:
+    def run(self, n_iterations: int | None = None, loss: str | None = None, **changes: Any) -> Attempt:
         """The outcome of the config's attack with a few fields of the probe changed, on one of the losses."""
         n_iterations = self.probe.n_steps if n_iterations is None else n_iterations
         return self.attack(
@@ -131,18 +140,18 @@ class Suspect:
         )
 
     @cached_property
-    def clean(self) -> Outcome:
+    def clean(self) -> Attempt:
         """No attack."""
         scores = self.accuracy(self.x)
-        return Outcome(scores, 1 - scores, None, 0)
+        return Attempt(scores, 1 - scores, None, 0)
 
     @cached_property
-    def base(self) -> Outcome:
+    def base(self) -> Attempt:
         """The attack of the config: its threat, steps, step size, draws, loss and gradient."""
         return self.run()
 
     @cached_property
-    def by_loss(self) -> dict[str, Outcome]:
+    def by_loss(self) -> dict[str, Attempt]:
         """The same on each of the losses."""
         return {name: self.base if name == self.own else self.run(loss=name) for name in self.losses}
 
@@ -162,7 +171,7 @@ def probe_of(attack: Any) -> Probe:
     return Probe(threat, 2.5 * float(threat.eps) / n_steps if step_size is None else step_size, n_steps=n_steps)
 
 
-def comparison(stronger: Outcome, weaker: Outcome) -> tuple[Verdict, Paired]:
+def comparison(stronger: Attempt, weaker: Attempt) -> tuple[Verdict, Paired]:
     """Whether what should be the stronger attack leaves significantly more right answers than the weaker one."""
     test = paired_difference(stronger.scores, weaker.scores)
     if test.difference > 0 and test.p_value < ALPHA:
@@ -172,4 +181,4 @@ def comparison(stronger: Outcome, weaker: Outcome) -> tuple[Verdict, Paired]:
 
 def worst(verdicts: list[Verdict]) -> Verdict:
     """The gravest of several verdicts."""
-    return max(verdicts, key=("pass", "warn", "fail").index, default="pass")
+    return GRAVITY[max(map(GRAVITY.index, verdicts), default=0)]

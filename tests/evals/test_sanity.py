@@ -14,7 +14,7 @@ from ssni_jax.dist import make_mesh
 from ssni_jax.evals.probe import Mixed, Probe, Standardised
 from ssni_jax.evals.sanity import checks, larger_eps, single_step, unbounded_eps
 from ssni_jax.evals.sanity_gradients import agreement, slopes_of_pipeline, zero_gradients
-from ssni_jax.evals.suspect import Outcome, Suspect, comparison, probe_of, worst
+from ssni_jax.evals.suspect import Attempt, Suspect, comparison, probe_of, worst
 from ssni_jax.purify import Defense, predictor
 from tests.configs.toy import classify
 from tests.kit import keys
@@ -75,7 +75,7 @@ def test_an_honest_classifier_passes_the_ordered_comparisons():
 
 
 def outcome(scores):
-    return Outcome(np.asarray(scores, float), 1 - np.asarray(scores, float), None, 1)
+    return Attempt(np.asarray(scores, float), 1 - np.asarray(scores, float), None, 1)
 
 
 def test_a_comparison_fails_only_at_a_small_p_and_in_the_wrong_direction():
