@@ -24,7 +24,7 @@ from ssni_jax.evals.sanity_gradients import (
     uphill,
     zero_gradients,
 )
-from ssni_jax.evals.suspect import ALPHA, Check, Attempt, Suspect, Verdict, comparison, worst
+from ssni_jax.evals.suspect import ALPHA, Attempt, Check, Suspect, Verdict, comparison, worst
 
 CHANCE = 0.1  # what guessing would leave right, at most
 ALMOST_NONE = 0.05

@@ -69,7 +69,10 @@ JUDGEMENTS = {
     "plurality": vote(wins_plurality),
     "majority": vote(wins_majority),
 }
-both = pytest.mark.parametrize("population", POPULATIONS)
+FIRST, *OTHERS = POPULATIONS
+both = pytest.mark.parametrize(
+    "population", [FIRST, *(pytest.param(other, marks=pytest.mark.slow) for other in OTHERS)]
+)
 every = pytest.mark.parametrize("name", JUDGEMENTS)
 
 
