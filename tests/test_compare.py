@@ -103,6 +103,7 @@ def test_another_classifier_gives_its_name_and_sees_grey_images_in_colour(folder
     assert compared(tmp_path, *folders, "--features", path)["sets"]["features"] == "inception-fid"
 
 
+@pytest.mark.slow
 def test_lpips_joins_the_metrics_of_pairs(folders, tmp_path, capsys):
     path = stored(tmp_path / "lpips", LpipsConfig("squeeze", size=32))
     found = compared(tmp_path, *folders, "--lpips", path, "--features", "none")

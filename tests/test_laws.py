@@ -41,7 +41,6 @@ def marked(names):
 each_method = pytest.mark.parametrize("name", marked(recipes()))
 each_adaptive = pytest.mark.parametrize("name", marked(name for name in recipes() if name not in bases()))
 each_differentiable = pytest.mark.parametrize("name", list(differentiable_recipes()))
-a_few = pytest.mark.parametrize("name", ["ssni_n rounds", "ssni_l gdmp_ssim"])
 
 
 @jax.jit
@@ -75,8 +74,9 @@ def test_a_row_does_not_depend_on_its_place_in_the_batch(name):
     assert_same(run(recipes()[name], keys(B)[order], images(B)[order]), rows_of(done, order))
 
 
-@a_few
-@pytest.mark.parametrize("some", [slice(4, 11), slice(9, 10)], ids=["seven", "alone"])
+@pytest.mark.parametrize(
+    ("name", "some"), [("ssni_n rounds", slice(4, 11)), ("ssni_l gdmp_ssim", slice(9, 10))], ids=["seven", "alone"]
+)
 def test_a_row_is_the_same_in_a_smaller_batch(name, some):
     done = run(recipes()[name], keys(B), images(B))
     assert_same(run(recipes()[name], keys(B)[some], images(B)[some]), rows_of(done, some))
@@ -123,7 +123,7 @@ def test_levels_differ_from_row_to_row(name):
     assert all(len(set(np.asarray(t).tolist())) > 3 for t in done.t)
 
 
-@a_few
+@pytest.mark.parametrize("name", ["ssni_n rounds", pytest.param("ssni_l gdmp_ssim", marks=pytest.mark.slow)])
 def test_split_over_eight_devices_it_is_the_same(name):
     mesh = make_mesh()
     placed = jax.device_put(recipes()[name], whole(mesh)), *jax.device_put((keys(B), images(B)), rows(mesh))

@@ -40,6 +40,7 @@ def test_any_predictor_has_a_cost(defense, kind):
     assert costs["base"]["nfe_per_image"] == n_calls and costs["defense"]["images_per_second"] > 0
 
 
+@pytest.mark.slow
 def test_calls_are_those_of_the_run_of_the_base_and_of_every_step(report, defense):
     done = jax.jit(lambda purify: purify.run(keys(8), images(8)))(defense.purify)
     assert report["defense"]["nfe_per_image"] == pytest.approx(float(np.mean(done.n_calls)))

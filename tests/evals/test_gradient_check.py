@@ -89,6 +89,7 @@ def test_a_wrong_gradient_is_found_by_autodiff_and_by_slopes():
     assert found.error < 5e-3 and abs(wrong.error - 1 / 11) < 1e-2
 
 
+@pytest.mark.slow
 def test_slopes_of_a_soft_level_confirm_the_gradient_through_the_score_norm():
     defense = Defense(recipes()["ssni_n diffpure_ddpm"], CLASSIFY)
     held, soft = compare_slopes(CASE, defense)

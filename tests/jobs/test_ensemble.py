@@ -120,6 +120,7 @@ def stopping(updates):
     return run_until
 
 
+@pytest.mark.slow
 def test_attacks_that_differ_in_numbers_alone_are_one_program(experiment, tmp_path, monkeypatch):
     made = []
     monkeypatch.setattr("ssni_jax.jobs.attack.make_driver", lambda *args: made.append(1) or make_driver(*args))

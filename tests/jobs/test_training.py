@@ -197,7 +197,13 @@ class TinyTold:
         return Told(rngs)
 
 
-@pytest.mark.parametrize("loss", [DenoisingLoss(EdmCoefficients(), n_classes=10), ConsistencyLoss(n_classes=10)])
+CONDITIONAL = [
+    DenoisingLoss(EdmCoefficients(), n_classes=10),
+    pytest.param(ConsistencyLoss(n_classes=10), marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("loss", CONDITIONAL)
 def test_a_class_conditional_network_is_told_the_classes_in_training_and_in_its_pictures(loss, tmp_path):
     before = np.zeros(10)
     run(dataclasses.replace(EXPERIMENT, network=TinyTold(), loss=loss, pictures_every=6), tmp_path)

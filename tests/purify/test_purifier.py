@@ -93,7 +93,7 @@ def test_repeats_are_rounds_with_fresh_noise():
     np.testing.assert_allclose(noise_2.std(), noise_1.std(), rtol=0.3)
 
 
-@pytest.mark.parametrize("walk", [Scan(), Ragged(4)], ids=repr)
+@pytest.mark.parametrize("walk", [Scan(), pytest.param(Ragged(4), marks=pytest.mark.slow)], ids=repr)
 def test_a_guide_sees_the_image_being_purified_row_by_row_and_not_what_became_of_it(walk):
     plain, guided = (Round(Constant(0.1), Strided(4, 0.1), Ancestral(), guide) for guide in (Unguided(), Copies()))
     before, after = (
