@@ -40,6 +40,7 @@ def test_fine_tuning_brings_purified_test_images_nearest_to_the_clean_ones(run, 
     assert far["fine-tuned"] < 0.98 * min(far["one-step EDM"], far["distilled"])
 
 
+@pytest.mark.slow
 def test_bundled_consistency_models_leave_images_of_the_least_noise_alone():
     x, apply = to_diffusion_range(X[:8]), jax.jit(lambda denoise, x, sigma: denoise(x, sigma))
     for name in ("digits-consistency", "digits-consistency-finetuned"):

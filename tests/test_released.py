@@ -56,6 +56,7 @@ def test_within_the_calibrations_range_the_batch_changes_nothing():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_index_shift_is_off_unless_asked_for_and_matters():
     base = ddpm_released(two_modes(), t_stars=[20], n_steps=[10])
     plain, shifted = (ssni_l_released(base, REFERENCE, shift_indices=on) for on in (False, True))

@@ -148,6 +148,7 @@ def test_the_gradient_through_the_score_norm_and_the_level_is_the_slope():
     np.testing.assert_allclose(jnp.sum(found * direction), slope, rtol=2e-2)
 
 
+@pytest.mark.slow
 def test_held_draws_share_one_measurement_and_take_the_gradient_of_the_held_defence():
     defense = Defense(SOFT, Curved())
     held = jax.jit(defense.hold)(fold(keys(B), 0), X)

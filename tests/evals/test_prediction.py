@@ -27,6 +27,7 @@ def test_a_sharded_ragged_prediction_is_the_defences_own(name, n_devices):
     np.testing.assert_array_equal(found.n_calls, expected.n_calls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_devices", [8])
 def test_a_vote_is_dealt_too_and_gives_its_own_labels(n_devices):
     vote = Vote(Defense(recipes()["ssni_n diffpure_ddpm"], CLASSIFY), 3)

@@ -64,11 +64,13 @@ def test_a_gradient_that_does_not_reach_the_input_is_flagged():
     assert row.verdict == "fail" and "is zero on 100 % of images" in row.sentence
 
 
+@pytest.mark.slow
 def test_logits_that_leave_no_gradient_are_flagged_and_others_are_not():
     assert zero_gradients(suspect(predictor(classify), n_steps=3)).verdict == "pass"
     assert zero_gradients(suspect(predictor(Exploding(classify)), n_steps=3)).verdict == "fail"
 
 
+@pytest.mark.slow
 def test_an_honest_classifier_passes_the_ordered_comparisons():
     plain = suspect(predictor(classify))
     assert [check(plain).verdict for check in (larger_eps, unbounded_eps, single_step)] == ["pass"] * 3

@@ -90,6 +90,7 @@ def test_a_run_killed_inside_or_between_attacks_ends_as_an_uninterrupted_one(exp
     assert run(experiment, tmp_path / "killed") == run(experiment, finished)
 
 
+@pytest.mark.slow
 def test_an_attack_that_was_stopped_goes_on_from_its_saved_state(experiment, finished, tmp_path, monkeypatch):
     updates = []
     monkeypatch.setattr("ssni_jax.jobs.attack.SAVE_EVERY_S", 0.0)

@@ -134,6 +134,7 @@ def test_a_run_begins_with_stored_weights_and_refuses_others_when_resumed(tmp_pa
     same(run(still, tmp_path, start), found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "names"), [(EXPERIMENT.loss, ("18 Heun steps",)), (CONSISTENCY, ("one step", "two steps"))]
 )

@@ -57,12 +57,14 @@ def test_the_time_embedding_is_cosines_then_sines_without_the_last_frequency():
     np.testing.assert_allclose(emb[1], [f(2 * w) for f in (np.cos, np.sin) for w in (1, 1e-2)], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_new_network_predicts_zero():
     config = dataclasses.replace(TINY, channel_mult=(1,))
     fresh = jax.jit(lambda: config.make(rngs=make_rngs(jax.random.key(0)))(X, LABEL))()
     np.testing.assert_array_equal(fresh, jnp.zeros((3, 8, 8, 2)))
 
 
+@pytest.mark.slow
 def test_dropout_needs_keys_and_is_drawn_per_row(network):
     other = KEYS.at[1].set(jax.random.key(7))
     one = run(network, X, LABEL, dropout_keys=KEYS)

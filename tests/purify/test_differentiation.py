@@ -83,6 +83,7 @@ def test_freezing_a_soft_level_leaves_the_gradient_of_held_levels():
     assert jnp.max(jnp.abs(frozen - value_and_gradient(soft.purify, X)[1])) > 1e-2
 
 
+@pytest.mark.slow
 def test_straight_through_t_lets_a_gradient_through_the_rounded_level():
     exact, through = (value_and_gradient(under(mode), X)[1] for mode in (Exact(), StraightThroughTime()))
     assert jnp.max(jnp.abs(exact - through)) > 1e-2
