@@ -104,12 +104,12 @@ def test_flags_reach_inside_an_ensemble():
     [
         (Pgd(n_steps=4), 4, 0),
         (Apgd(n_steps=4, n_restarts=2), 2 * 5, 0),
-        (Fab(n_steps=4), 4, 4),
         (Square(n_queries=4), 0, 4),
-        (Spsa(n_steps=4, n_directions=5), 0, 4 * (1 + 2 * 5)),
-        (Targeted(Pgd(n_steps=4), loss=TargetedMargin()), 4, 1),
+        pytest.param(Fab(n_steps=4), 4, 4, marks=pytest.mark.slow),
+        pytest.param(Spsa(n_steps=4, n_directions=5), 0, 4 * (1 + 2 * 5), marks=pytest.mark.slow),
+        pytest.param(Targeted(Pgd(n_steps=4), loss=TargetedMargin()), 4, 1, marks=pytest.mark.slow),
     ],
-    ids=["pgd", "apgd", "fab", "square", "spsa", "targeted"],
+    ids=["pgd", "apgd", "square", "fab", "spsa", "targeted"],
 )
 def test_the_table_of_costs_counts_what_is_evaluated(attack, n_gradients, n_forward):
     count, n_draws = Count(), 2

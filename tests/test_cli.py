@@ -70,6 +70,7 @@ def test_a_folder_is_purified_with_a_line_an_image(folder, tmp_path, capsys):
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["0.png", "1.png", "2.png"]
 
 
+@pytest.mark.slow
 def test_one_image_gets_the_same_pixels_alone_as_in_its_folder(folder, tmp_path):
     main(["purify", str(folder), str(tmp_path / "out")])
     main(["purify", str(folder / "0.png"), str(tmp_path / "alone.png")])
@@ -252,6 +253,7 @@ def test_training_exports_a_network(tmp_path, capsys):
     assert (tmp_path / "t" / "digits-classifier.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_stored_network_is_calibrated_beside_itself(tmp_path, capsys):
     for file in bundled_path().glob("digits-score.*"):
         shutil.copy(file, tmp_path)

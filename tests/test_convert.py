@@ -1,7 +1,6 @@
 """`ssni convert`: from a released file to a network that a config names."""
 
 import json
-import shutil
 from pathlib import Path
 
 import jax
@@ -41,12 +40,17 @@ def test_a_converted_denoiser_denoises(tmp_path, arguments):
     assert x0.shape == x.shape and bool(jnp.all(jnp.isfinite(x0)))
 
 
-def test_a_converted_classifier_takes_images_between_zero_and_one(tmp_path):
+def converted_classifier(out: Path, name: str) -> Pretrained:
+    """A small one, from a file of its own beside the folder `out`."""
     tensors = {k: v for k, v in Case(CASES / "wrn_dm_small").tensors().items() if v.dtype == np.float32}
-    save_file(tensors, tmp_path / "net.safetensors")
-    out = tmp_path / "out"
-    main(["convert", str(tmp_path / "net.safetensors"), "--family", "robustbench-dm-wide-resnet", "--out", str(out)])
-    classify = Pretrained(str(out / "net")).load()
+    file = out.parent / f"{name}.safetensors"
+    save_file(tensors, file)
+    main(["convert", str(file), "--family", "robustbench-dm-wide-resnet", "--out", str(out)])
+    return Pretrained(str(out / name))
+
+
+def test_a_converted_classifier_takes_images_between_zero_and_one(tmp_path):
+    classify = converted_classifier(tmp_path / "out", "net").load()
     assert isinstance(classify, PreprocessedClassifier)
     np.testing.assert_allclose(classify.preprocessing.mean, (0.4914, 0.4822, 0.4465))
 
@@ -82,9 +86,7 @@ def test_the_heads_of_lpips_and_their_backbone_are_two_files(tmp_path, capsys):
 
 
 def test_names_with_dots_are_kept(tmp_path):
-    shutil.copy(CASES / EDM[0], tmp_path / "edm_v1.2_small.pkl")
-    main(["convert", str(tmp_path / "edm_v1.2_small.pkl"), "--family", "edm", "--out", str(tmp_path)])
-    assert Pretrained(str(tmp_path / "edm_v1.2_small")).about()["name"] == "edm_v1.2_small"
+    assert converted_classifier(tmp_path / "out", "net_v1.2_small").about()["name"] == "net_v1.2_small"
 
 
 def test_the_list_shows_every_family_with_its_licence_and_settings(capsys):
@@ -127,10 +129,11 @@ def test_weights_that_are_no_numbers_are_named(tmp_path, capsys):
 
 
 def test_a_changed_weight_file_is_not_loaded(tmp_path):
-    stored = converted(tmp_path, *EDM)
-    content = bytearray((tmp_path / "net.safetensors").read_bytes())
+    out = tmp_path / "out"
+    stored = converted_classifier(out, "net")
+    content = bytearray((out / "net.safetensors").read_bytes())
     content[-1] ^= 1
-    (tmp_path / "net.safetensors").write_bytes(content)
+    (out / "net.safetensors").write_bytes(content)
     with pytest.raises(ValueError, match="corrupted"):
         stored.load()
-    assert json.loads((tmp_path / "net.json").read_text())["name"] == "net"
+    assert json.loads((out / "net.json").read_text())["name"] == "net"

@@ -72,7 +72,9 @@ def run(predict, keys, x):
     return predict(keys, x)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "diffpure" else name for name in METHODS]
+)
 def test_the_network_sees_the_noised_image_at_exactly_twice_sigma(name):
     for sigma in SIGMAS:
         x, (state, told) = first_call(METHODS[name], sigma)

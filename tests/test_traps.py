@@ -67,7 +67,7 @@ def test_trap_2_a_nan_level_is_loud_in_the_ragged_walk():
     assert broken_rows(walk(X, LEVELS)) == []
 
 
-@pytest.mark.parametrize("walk", ["scan", "ragged"])
+@pytest.mark.parametrize("walk", [pytest.param("scan", marks=pytest.mark.slow), "ragged"])
 def test_trap_2_a_nan_level_is_loud_when_sharded(walk):
     """Every level of the row is NaN, as after a NaN score norm."""
     mesh = make_mesh()

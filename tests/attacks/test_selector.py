@@ -108,7 +108,11 @@ def test_a_held_level_cannot_be_driven():
 
 
 @pytest.mark.parametrize(
-    "then", [Pgd(Linf(EPS), 0.0, 2, True), DiffHammer(Linf(EPS), 0.0, 2)], ids=["pgd", "diffhammer"]
+    "then",
+    [
+        pytest.param(Pgd(Linf(EPS), 0.0, 2, True), id="pgd", marks=pytest.mark.slow),
+        pytest.param(DiffHammer(Linf(EPS), 0.0, 2), id="diffhammer"),
+    ],
 )
 def test_the_second_phase_begins_at_the_image_of_the_first(then):
     """Although it would begin at a random point; its steps have length zero here, so it stays."""

@@ -80,7 +80,7 @@ def ascent(y):
     return jnp.where((y == 0)[:, None, None, None], difference, -difference)
 
 
-@pytest.mark.parametrize("threat", [Linf(0.1), L2(0.4)], ids=repr)
+@pytest.mark.parametrize("threat", [Linf(0.1), pytest.param(L2(0.4), marks=pytest.mark.slow)], ids=repr)
 def test_spsa_stays_in_the_ball_and_raises_the_loss_without_a_gradient(threat):
     result = attack(dataclasses.replace(FEW, threat=threat), TWO, keys(B), X, Y)
     change = np.asarray(result.image - X).reshape(B, -1)

@@ -99,6 +99,7 @@ MORE = (
     "square L2",
     "fab L1",
     "fab Linf",
+    "apgd L1",
     "apgd L2",
     "apgd restarts Linf",
 )  # their parts are in the others

@@ -107,6 +107,7 @@ def test_kid_is_the_mean_and_spread_over_subsets_and_follows_its_seed():
     assert found.mean > 5 * found.std > abs(kid(a, drawn(60, mix=np.eye(6))).mean)
 
 
+@pytest.mark.slow
 def test_kid_of_a_set_with_itself_is_unbiased_because_no_image_meets_itself():
     """Over many sets of eight; with overlapping subsets the estimate would be far below zero."""
     sets = [Features("toy", RNG.standard_normal((8, 3))) for _ in range(1000)]

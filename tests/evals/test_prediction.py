@@ -72,7 +72,7 @@ def test_a_plain_function_is_a_predictor_under_every_transformation():
 def test_an_attack_in_chunks_gives_its_curve_and_the_images_of_one_scan():
     mesh = make_mesh()
     x, y = jax.device_put((images(8), jnp.arange(8) % 5), rows(mesh))
-    attack, objective = Pgd(Linf(0.1), 0.03, 4), Objective(n_draws=2).of(Defense(recipes()["one_step"], CLASSIFY))
+    attack, objective = Pgd(Linf(0.1), 0.03, 4), Objective(n_draws=2).of(predictor(CLASSIFY))
     driver = make_driver(mesh, attack)
     assert driver.n_chunk == 1
     state, curve = driver.init(attack, objective, keys(8), x, y), []

@@ -128,6 +128,7 @@ def test_other_batches_and_groups_count_the_same(finished, experiment, tmp_path)
         assert (mine["selection"], mine["estimation"]) == (theirs["selection"], theirs["estimation"])
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_result(finished, experiment, tmp_path):
     run(experiment, tmp_path)
     lose_units(tmp_path, 2)
@@ -186,6 +187,7 @@ def test_early_stopping_draws_less_and_says_what_it_saw(finished, experiment, tm
         assert not stopped or record["prediction"] < 0 or record["radius"] >= 0.05
 
 
+@pytest.mark.slow
 def test_a_vote_counts_the_calls_of_all_its_draws_and_keeps_randomness_apart(experiment, tmp_path):
     @pytree
     class Noisy:

@@ -99,6 +99,7 @@ def test_a_killed_run_resumes_to_the_same_result(finished, experiment, tmp_path)
     assert without_time(run(experiment, tmp_path / "killed")) == without_time(load_evaluated(finished).records)
 
 
+@pytest.mark.slow
 def test_other_batches_give_the_same_predictions(finished, experiment, tmp_path):
     shutil.copytree(finished, tmp_path / "killed")
     lose_units(tmp_path / "killed", 2)
@@ -252,6 +253,7 @@ def test_saved_adversarial_images_are_judged_on_another_predictor(finished, expe
         run(foreign, tmp_path)
 
 
+@pytest.mark.slow
 def test_an_attack_goes_on_from_its_saved_state(finished, experiment, tmp_path):
     """A stop between two iterations saves the state; the next run makes the rest alone, and ends the same."""
     stopper = Stopper("x")

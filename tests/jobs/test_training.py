@@ -73,7 +73,13 @@ def stopped_at(n, how):
     return hook
 
 
-@pytest.mark.parametrize("loss", [EXPERIMENT.loss, CONSISTENCY], ids=["denoising", "consistency with a target"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        pytest.param(EXPERIMENT.loss, id="denoising", marks=pytest.mark.slow),
+        pytest.param(CONSISTENCY, id="consistency with a target"),
+    ],
+)
 def test_a_run_that_died_ends_as_one_that_did_not(tmp_path, monkeypatch, loss):
     """Parameters, averages, target, optimiser, keys and the place in the data all go on: the end is the same bits."""
     experiment = dataclasses.replace(EXPERIMENT, loss=loss)

@@ -41,6 +41,7 @@ def run(network, x, label, **conditions):
     return network(x, label, **conditions)
 
 
+@pytest.mark.slow
 def test_a_batch_is_a_bag(network):
     """Row 0 becomes a copy of row 2: the other rows stay what they were, and equal rows give equal outputs."""
     one, other = run(network, X, LABEL), run(network, X.at[0].set(X[2]), LABEL.at[0].set(LABEL[2]))

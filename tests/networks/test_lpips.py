@@ -81,6 +81,7 @@ def test_resizing_inside_is_bilinear_resizing_outside(network, filled):
     np.testing.assert_allclose(run(inside, a, b), run(network, *large), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close_to_float32(network, filled):
     rough = with_arrays(filled(dataclasses.replace(SMALL, dtype="bfloat16").make), heads=np.abs)
     exact, close = run(network, A, B), run(rough, A, B)

@@ -76,6 +76,7 @@ def test_another_draw_gives_another_norm_and_the_same_draw_the_same():
     assert jnp.all(deviation(keys(B), X) != deviation(keys(B, seed=1), X))
 
 
+@pytest.mark.slow
 def test_the_gradient_through_the_score_norm_is_its_slope():
     deviation = ScoreNorm(two_modes(), VP(), 5)
     value = jax.jit(lambda x: jnp.sum(deviation(keys(B), x)))
@@ -84,7 +85,7 @@ def test_the_gradient_through_the_score_norm_is_its_slope():
     np.testing.assert_allclose(slope, jnp.sum(jax.grad(value)(X) * direction), rtol=2e-2)
 
 
-@pytest.mark.parametrize("n_together", [2, 20])
+@pytest.mark.parametrize("n_together", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_levels_evaluated_together_give_the_same_norm_and_gradient(n_together):
     one = ScoreNorm(two_modes(), VP(), N_LEVELS)
     together = dataclasses.replace(one, n_together=n_together)

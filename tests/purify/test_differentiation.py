@@ -40,6 +40,12 @@ def value_and_gradient(purify, x):
 
 
 @jax.jit
+def cotangent_at(purified):
+    """The gradient of the loss by the purified image."""
+    return jax.grad(lambda x: loss(Identity(), keys(B), x))(purified)
+
+
+@jax.jit
 def image_of(purify, x):
     return purify(keys(B), x)
 
@@ -48,7 +54,13 @@ def under(mode, name="ssni_n diffpure_ddpm"):
     return mode(Defense(recipes()[name], Gaussian())).purify
 
 
-@pytest.mark.parametrize("mode", [mode for mode in MODES if mode.name != "soft t"], ids=lambda mode: mode.name)
+@pytest.mark.parametrize(
+    "mode",
+    [
+        *(pytest.param(mode, id=mode.name, marks=pytest.mark.slow) for mode in MODES[:2]),  # test_buckets.py
+        *(pytest.param(mode, id=mode.name) for mode in MODES[2:] if mode.name != "soft t"),
+    ],
+)
 def test_every_mode_but_the_soft_one_keeps_the_images(mode):
     np.testing.assert_allclose(image_of(under(mode), X), image_of(under(Exact()), X), atol=1e-6)
 
@@ -64,20 +76,19 @@ def test_other_walks_give_the_gradient_of_the_scan(walk):
 
 def test_bpda_with_the_identity_takes_the_gradient_at_the_purified_image():
     purified, found = value_and_gradient(under(BpdaIdentity()), X)
-    np.testing.assert_allclose(found, jax.grad(lambda x: loss(Identity(), keys(B), x))(purified), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found, cotangent_at(purified), rtol=1e-5, atol=1e-6)
 
 
 def test_bpda_with_one_step_takes_the_vector_jacobian_product_of_one_step():
     purified, found = value_and_gradient(under(BpdaOneStep()), X)
-    cotangent = jax.grad(lambda x: loss(Identity(), keys(B), x))(purified)
     one_step = under(Surrogate(1))
-    expected = jax.jit(lambda x: jax.vjp(lambda x: one_step(keys(B), x), x)[1](cotangent)[0])(X)
+    expected = jax.jit(lambda x: jax.vjp(lambda x: one_step(keys(B), x), x)[1](cotangent_at(purified))[0])(X)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_freezing_a_soft_level_leaves_the_gradient_of_held_levels():
     soft = SoftTime()(Defense(under(Exact()), Gaussian()))
-    held = soft.purify.hold(keys(B), X)
+    held = jax.jit(lambda x: soft.purify.hold(keys(B), x))(X)
     frozen = value_and_gradient(FrozenTime()(soft).purify, X)[1]
     np.testing.assert_allclose(frozen, value_and_gradient(held, X)[1], rtol=1e-4, atol=1e-5)
     assert jnp.max(jnp.abs(frozen - value_and_gradient(soft.purify, X)[1])) > 1e-2

@@ -95,6 +95,7 @@ def test_a_row_does_not_depend_on_the_other_rows():
     np.testing.assert_allclose(some, np.asarray(all_rows)[order], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_held_vote_is_the_vote_at_the_image_it_was_held_for():
     vote = Vote(Defense(recipes()["ssni_n diffpure_ddpm"], Pixels()), 3)
     vote_at, held_at = jax.jit(lambda v, k, x: v(k, x)), jax.jit(lambda v, k, x, other: v.hold(k, x)(k, other))

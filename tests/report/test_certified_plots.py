@@ -57,6 +57,7 @@ def test_every_panel_of_the_pareto_plot_names_all_methods_its_radius_and_its_sig
     assert any(text.startswith(f"LPIPS, {SIGMA} = ") for text in drawn[3])
 
 
+@pytest.mark.slow
 def test_the_picture_for_a_paper_is_a_png_on_white(methods, tmp_path):
     write_pareto(tmp_path / "pareto.png", panels(methods, 0.5), NAMES)
     with Image.open(tmp_path / "pareto.png") as picture:

@@ -254,6 +254,7 @@ def test_an_unfinished_certification_says_what_is_missing(certified):
     assert "ssni certify configs/x.py --workdir runs/consistency" in text[: text.index("Certified accuracy")]
 
 
+@pytest.mark.slow
 def test_a_nan_in_a_certification_is_reported(tmp_path):
     records = [certified_record(0), certified_record(1, n_invalid=2, prediction=-1, radius=0.0)]
     text = write_report(certified_workdir(tmp_path / "run", "x", records, planned=2)).read_text()

@@ -235,7 +235,8 @@ def test_the_widened_average_is_the_published_number():
     np.testing.assert_allclose(decay(jnp.asarray(100), 100), np.exp(2 * np.log(0.9) / 150), rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["CT", pytest.param("ECT", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["CT", "ECT"])
 def test_sharded_and_accumulated_steps_are_the_step_of_one_device(name, denoiser, tx, batch):
     loss, root, mesh = PUBLISHED[name], jax.random.key(7), make_mesh()
 

@@ -28,7 +28,7 @@ def step_of(network, optimizer=Adam()):
     return make_train_step(DenoisingLoss(EdmCoefficients()), graphdef, tx, 0.9), (state, keys, batch)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "bfloat16"])
 def test_parameters_averages_optimiser_and_metrics_are_float32_in_either_type(dtype):
     step, arguments = step_of(dataclasses.replace(NETWORK, dtype=dtype))
     program, (after, metrics) = jax.make_jaxpr(step, return_shape=True)(*arguments)

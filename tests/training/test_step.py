@@ -60,7 +60,10 @@ def test_batch_statistics_move_with_the_step(classifier, tx, keys, batch, n_accu
     assert float(jnp.abs(state.rest["norm"]["mean"][...]).max()) == 0
 
 
-@pytest.mark.parametrize("min_size", [16, 2**30], ids=["weights in parts", "weights whole"])
+@pytest.mark.parametrize(
+    "min_size",
+    [pytest.param(16, id="weights in parts"), pytest.param(2**30, id="weights whole", marks=pytest.mark.slow)],
+)
 def test_a_step_over_eight_devices_equals_a_step_on_one(classifier, batch, min_size):
     mesh, root, tx = make_mesh(), jax.random.key(0), optax.sgd(0.1, momentum=0.9)
     graphdef, alone = make_state(classifier(), tx)
