@@ -1,7 +1,10 @@
-"""Two equations with sums of clipped lines, solved exactly per row by sorting: projections of attacks need them."""
+"""Two equations with sums of clipped lines, solved exactly per row: projections of attacks need them."""
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ssni_jax.core.types import Level
 
@@ -11,17 +14,22 @@ Values = Float[Array, "B n"]
 def filled(slope: Values, cap: Values, total: Level) -> Level:
     """The smallest s >= 0 with sum_i min(s * slope_i, cap_i) = total; the largest useful s where the caps sum to less.
 
-    slope and cap are not negative, and a slope of zero comes with a cap of zero.
+    slope and cap are not negative, and a slope of zero comes with a cap of zero. The sum is concave in s, so that
+    Newton's method from zero never steps beyond the solution, and ends there once it meets no further cap.
     """
     end = cap / jnp.where(slope == 0, 1.0, slope)  # where each line reaches its cap
-    order = jnp.argsort(end, axis=1)
-    end, slope, cap = (jnp.take_along_axis(v, order, axis=1) for v in (end, slope, cap))
-    rest = jnp.flip(jnp.cumsum(jnp.flip(slope, 1), axis=1), 1)  # slope of all lines that have not ended before
-    before = jnp.cumsum(cap, axis=1) - cap  # what ended lines contribute
-    candidate = (total[:, None] - before) / jnp.where(rest == 0, 1.0, rest)
-    first = jnp.argmax(candidate <= end, axis=1)[:, None]
-    reaches = jnp.any(candidate <= end, axis=1)
-    return jnp.where(reaches, jnp.take_along_axis(candidate, first, axis=1)[:, 0], end[:, -1])
+
+    def step(carry: tuple[Level, Bool[Array, "B n"], Any]) -> tuple[Level, Bool[Array, "B n"], Any]:
+        s, rising, _ = carry
+        steepness = jnp.sum(jnp.where(rising, slope, 0.0), axis=1)
+        rest = total - jnp.sum(jnp.where(rising, 0.0, cap), axis=1)
+        s = jnp.where(steepness > 0, rest / jnp.where(steepness > 0, steepness, 1.0), s)
+        left = rising & (end > s[:, None])
+        return s, left, jnp.any(left != rising)
+
+    begin = jnp.zeros(len(slope)), end > 0, jnp.asarray(True)
+    s, _, _ = jax.lax.while_loop(lambda carry: carry[2], step, begin)
+    return jnp.minimum(s, jnp.max(end, axis=1))
 
 
 def excess(size: Values, room: Values, total: Level) -> Level:

@@ -6,34 +6,50 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Shaped
 
 from ssni_jax.attacks import Attack, Attacked, Objective
 from ssni_jax.core.types import Images, Keys, Labels, Tree
-from ssni_jax.dist import by_rows
+from ssni_jax.dist import by_rows, whole
 
 LONGEST_CHUNK = 25
 
+Curves = Float[Array, "n B"]
+
 
 class Chunk(NamedTuple):
-    """The state after some iterations, and mean loss and broken share of every row in each of them, [n, B]."""
+    """The state after some iterations, and mean loss and broken share of every row in each of them, [n, B].
+
+    In a last chunk that is shorter, rows beyond the last iteration are NaN.
+    """
 
     state: Tree
-    loss: Float[Array, "n B"]
-    broken: Float[Array, "n B"]
+    loss: Curves
+    broken: Curves
+
+
+class Progress(NamedTuple):
+    """Means over the rows that are images after each iteration of a chunk, and whether the last one broke them all."""
+
+    loss: Float[Array, " n"]
+    broken: Float[Array, " n"]
+    is_over: Bool[Array, ""]
 
 
 class Driver(NamedTuple):
     """Compiled functions of an attack over a mesh.
 
     `init(attack, objective, keys, x, y)` gives the state, `advance(attack, objective, keys, i, state, x, y)` makes the
-    `n_chunk` iterations from i on, and `result(attack, state)` shows where the attack stands.
+    `n_chunk` iterations from i on, or those that are left, and `result(attack, state)` shows where the attack stands.
+    `progress(loss, broken, last, mask, falls_at)` sums up the curves of a chunk with iterations 0 to `last`; rows where
+    `mask` is zero are padding, and more than a share `falls_at` of wrong draws breaks an image.
     """
 
     n_chunk: int
     init: Callable[..., Tree]
     advance: Callable[..., Chunk]
     result: Callable[..., Attacked]
+    progress: Callable[..., Progress]
 
 
 def make_driver(mesh: Mesh, attack: Attack, n_chunk: int | None = None) -> Driver:
@@ -41,7 +57,7 @@ def make_driver(mesh: Mesh, attack: Attack, n_chunk: int | None = None) -> Drive
 
     That is one iteration on a CPU, whose compiler is slow with convolutions in loops.
     """
-    longest = 1 if jax.default_backend() == "cpu" else _divisor(attack.n_iterations)
+    longest = 1 if jax.default_backend() == "cpu" else min(attack.n_iterations, LONGEST_CHUNK)
     n_chunk = longest if n_chunk is None else n_chunk
 
     def init(values: tuple[Attack, Objective], keys: Keys, x: Images, y: Labels) -> Tree:
@@ -51,17 +67,22 @@ def make_driver(mesh: Mesh, attack: Attack, n_chunk: int | None = None) -> Drive
     def advance(values: tuple[Attack, Objective, Any], keys: Keys, state: Tree, x: Images, y: Labels) -> Any:
         attack, objective, start = values
 
-        def iterate(state: Tree, i: Any) -> tuple[Tree, Any]:
-            state = attack.update(keys, start + i, objective, state, x, y)
-            shown = attack.result(state)
-            return state, (shown.loss, shown.broken)
+        def iterate(k: Any, state: Tree) -> tuple[Tree, Attacked]:
+            state = attack.update(keys, start + k, objective, state, x, y)
+            return state, attack.result(state)
 
         # XLA compiles convolution gradients in loops badly on CPUs, even in an unrolled scan of one iteration.
         if n_chunk == 1:
-            state, (loss, broken) = iterate(state, 0)
-            return state, loss[:, None], broken[:, None]
-        state, (loss, broken) = jax.lax.scan(iterate, state, jnp.arange(n_chunk))
-        return state, loss.T, broken.T
+            state, shown = iterate(0, state)
+            return state, shown.loss[:, None], shown.broken[:, None]
+
+        def recorded(k: Any, carry: Any) -> Any:
+            state, loss, broken = carry
+            state, shown = iterate(k, state)
+            return state, loss.at[:, k].set(shown.loss), broken.at[:, k].set(shown.broken)
+
+        empty = jnp.full((len(x), n_chunk), jnp.nan)
+        return jax.lax.fori_loop(0, jnp.minimum(n_chunk, attack.n_iterations - start), recorded, (state, empty, empty))
 
     def advanced(attack: Attack, objective: Objective, keys: Keys, i: Any, state: Tree, x: Images, y: Labels) -> Chunk:
         state, loss, broken = by_rows(mesh, advance)((attack, objective, i), keys, state, x, y)
@@ -75,9 +96,11 @@ def make_driver(mesh: Mesh, attack: Attack, n_chunk: int | None = None) -> Drive
         jax.jit(begun),
         jax.jit(advanced, donate_argnames="state"),
         jax.jit(lambda attack, state: by_rows(mesh, lambda attack, state: attack.result(state))(attack, state)),
+        jax.jit(_progress, out_shardings=whole(mesh)),
     )
 
 
-def _divisor(n: int) -> int:
-    """The longest chunk that divides n iterations: all chunks are one program."""
-    return max(k for k in range(1, min(n, LONGEST_CHUNK) + 1) if n % k == 0)
+def _progress(loss: Curves, broken: Curves, last: Any, mask: Shaped[Array, " B"], falls_at: Any) -> Progress:
+    weights = mask.astype(loss.dtype)
+    means = (jnp.sum(values * weights, axis=1) / jnp.sum(weights) for values in (loss, broken))
+    return Progress(*means, jnp.all((broken[last] > falls_at) | (weights == 0)))

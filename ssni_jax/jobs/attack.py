@@ -16,7 +16,7 @@ from ssni_jax.attacks import Attack, Attacked, Objective
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Keys, Tree
 from ssni_jax.dist import agree, global_rows, local_rows
-from ssni_jax.evals.attacked import Chunk, Driver, make_driver
+from ssni_jax.evals.attacked import Chunk, Driver, Progress, make_driver
 from ssni_jax.files.atomic import write_arrays
 from ssni_jax.jobs.run import Pause, WorkUnit
 
@@ -74,7 +74,9 @@ class Attacking:
         state = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=x.sharding), shapes)
         advance = self.driver.advance.lower(*values, jnp.asarray(0), state, x, y).compile()
         result = self.driver.result.lower(self.attack, state).compile()
-        self.driver, self.is_compiled = Driver(self.driver.n_chunk, init, advance, result), True
+        chunk, mask = advance.out_info, jax.ShapeDtypeStruct(y.shape, bool, sharding=y.sharding)
+        progress = self.driver.progress.lower(chunk.loss, chunk.broken, 0, mask, 0.0).compile()
+        self.driver, self.is_compiled = Driver(self.driver.n_chunk, init, advance, result, progress), True
 
     def run(self, unit: WorkUnit, keys: Keys, rows: Mapping[str, jax.Array], pause: Pause) -> AttackRun:
         """All iterations, from the saved state where there is one of these rows."""
@@ -82,11 +84,13 @@ class Attacking:
         i, state, curve = self._restored(unit, self.driver.init(self.attack, self.objective, keys, x, y), rows)
         saved = time.monotonic()
         while i < n:
+            n_made = min(self.driver.n_chunk, n - i)
             chunk = self.driver.advance(self.attack, self.objective, keys, jnp.asarray(i), state, x, y)
-            state, i = chunk.state, i + self.driver.n_chunk
-            for name, values in (("loss", chunk.loss), ("broken", chunk.broken)):
-                curve[name] += _means(values, rows["mask"])
-            if self._is_over(chunk, rows["mask"]):
+            progress = self._progress(chunk, n_made, rows["mask"])
+            state, i = chunk.state, i + n_made
+            curve["loss"] += progress.loss[:n_made].tolist()
+            curve["broken"] += progress.broken[:n_made].tolist()
+            if progress.is_over:
                 break
             if i < n:
                 pause(lambda i=i, state=state: self._save(unit, i, state, curve, rows))
@@ -106,11 +110,10 @@ class Attacking:
         """Drops the saved state of a unit that is recorded."""
         self._path(unit).unlink(missing_ok=True)
 
-    def _is_over(self, chunk: Chunk, mask: jax.Array) -> bool:
-        """Whether every row that is an image has fallen."""
-        if self.falls_at is None:
-            return False
-        return bool(jnp.all((chunk.broken[-1] > self.falls_at) | ~mask.astype(bool)))
+    def _progress(self, chunk: Chunk, n_made: int, mask: jax.Array) -> Progress:
+        """What a chunk showed, on the host: the only transfer that an attack waits for."""
+        falls_at = np.inf if self.falls_at is None else self.falls_at
+        return jax.device_get(self.driver.progress(chunk.loss, chunk.broken, n_made - 1, mask, falls_at))
 
     def _path(self, unit: WorkUnit) -> Path:
         place = f"{jax.process_index()}of{jax.process_count()}"
@@ -146,9 +149,3 @@ def _read(path: Path, like: list[np.ndarray], ids: np.ndarray) -> dict[str, np.n
         return None
     fits = all(state.get(f"leaf{k}", np.empty(0)).shape == leaf.shape for k, leaf in enumerate(like))
     return state if fits and np.array_equal(state["ids"], ids) else None
-
-
-def _means(values: Any, mask: Any) -> list[float]:
-    """Mean over the rows that are images, per iteration."""
-    weights = mask.astype(values.dtype)
-    return np.asarray(jnp.sum(values * weights, axis=1) / jnp.sum(weights)).tolist()

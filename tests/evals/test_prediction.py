@@ -73,12 +73,15 @@ def test_an_attack_in_chunks_gives_its_curve_and_the_images_of_one_scan():
     mesh = make_mesh()
     x, y = jax.device_put((images(8), jnp.arange(8) % 5), rows(mesh))
     attack, objective = Pgd(Linf(0.1), 0.03, 4), Objective(n_draws=2).of(predictor(CLASSIFY))
-    driver = make_driver(mesh, attack)
-    assert driver.n_chunk == 1
-    state, curve = driver.init(attack, objective, keys(8), x, y), []
-    for i in range(attack.n_iterations):
+    assert make_driver(mesh, attack).n_chunk == 1
+    driver = make_driver(mesh, attack, n_chunk=3)
+    state, curve, mask = driver.init(attack, objective, keys(8), x, y), [], jnp.arange(8) < 6
+    for i, n_made in ((0, 3), (3, 1)):
         chunk = driver.advance(attack, objective, keys(8), jnp.asarray(i), state, x, y)
-        state, curve = chunk.state, [*curve, float(jnp.mean(chunk.loss))]
+        seen = driver.progress(chunk.loss, chunk.broken, n_made - 1, mask, 0.5)
+        np.testing.assert_allclose(seen.loss[:n_made], np.mean(chunk.loss[:n_made, :6], axis=1), rtol=1e-6)
+        assert bool(seen.is_over) == np.all(np.asarray(chunk.broken)[n_made - 1, :6] > 0.5)
+        state, curve = chunk.state, [*curve, *seen.loss[:n_made].tolist()]
     result = driver.result(attack, state)
 
     def scanned(x):
@@ -89,4 +92,13 @@ def test_an_attack_in_chunks_gives_its_curve_and_the_images_of_one_scan():
         return attack.result(jax.lax.scan(iterate, start, jnp.arange(attack.n_iterations))[0]).image
 
     np.testing.assert_allclose(result.image, jax.jit(scanned)(images(8)), atol=1e-5)
-    assert curve[-1] > curve[0] and jnp.all(result.n_queries == 8)
+    assert len(curve) == 4 and curve[-1] > curve[0] and jnp.all(result.n_queries == 8)
+
+
+def test_a_chunk_is_over_once_every_image_has_more_than_the_share_of_wrong_draws():
+    driver = make_driver(make_mesh(), Pgd())
+    broken, mask = jnp.asarray([[1.0, 0.0, 0.0], [1.0, 0.5, 0.0]]), jnp.asarray([True, True, False])
+    over = [
+        bool(driver.progress(broken, broken, last, mask, at).is_over) for last, at in ((1, 0.4), (1, 0.5), (0, 0.4))
+    ]
+    assert over == [True, False, False]
