@@ -1,5 +1,6 @@
 """Driving an attack over a mesh, a compiled chunk of iterations at a time, with its curve."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -36,12 +37,14 @@ class Driver(NamedTuple):
     result: Callable[..., Attacked]
 
 
-def make_driver(mesh: Mesh, attack: Attack, n_chunk: int | None = None) -> Driver:
+def make_driver(mesh: Mesh, attack: Attack, n_chunk: int | None = None, stops_every: int | None = None) -> Driver:
     """The driver of an attack, `n_chunk` iterations at a time; None for the longest chunk that the backend is good at.
 
-    That is one iteration on a CPU, whose compiler is slow with convolutions in loops.
+    That is one iteration on a CPU, whose compiler is slow with convolutions in loops. A chunk ends wherever
+    `stops_every` divides the number of iterations made.
     """
-    longest = 1 if jax.default_backend() == "cpu" else _divisor(attack.n_iterations)
+    common = math.gcd(attack.n_iterations, stops_every or 0)
+    longest = 1 if jax.default_backend() == "cpu" else _divisor(common)
     n_chunk = longest if n_chunk is None else n_chunk
 
     def init(values: tuple[Attack, Objective], keys: Keys, x: Images, y: Labels) -> Tree:
