@@ -81,6 +81,8 @@ def evaluated_workdir(path: Path, name: str, records: list[dict], planned: int |
     for start in range(0, len(records), 8):
         block = records[start : start + 8]
         curve = {"loss": [0.1, 0.2, 0.4], "broken": [0.0, 0.25, start / 64]} if is_attacked else None
+        if "iterates" in block[0]:
+            curve |= {"judged": list(range(1, 1 + len(block[0]["iterates"])))}
         journal.write(f"evaluated-{block[0]['id']:08d}", {"stage": "evaluated", "curve": curve}, block)
     return path
 

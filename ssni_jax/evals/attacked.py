@@ -52,13 +52,14 @@ class Driver(NamedTuple):
     progress: Callable[..., Progress]
 
 
-def make_driver(mesh: Mesh, attack: Attack, n_chunk: int | None = None) -> Driver:
+def make_driver(mesh: Mesh, attack: Attack, n_chunk: int | None = None, stops_every: int | None = None) -> Driver:
     """The driver of an attack, `n_chunk` iterations at a time; None for the longest chunk that the backend is good at.
 
-    That is one iteration on a CPU, whose compiler is slow with convolutions in loops.
+    That is one iteration on a CPU, whose compiler is slow with convolutions in loops. A chunk ends wherever
+    `stops_every` divides the number of iterations made.
     """
-    longest = 1 if jax.default_backend() == "cpu" else min(attack.n_iterations, LONGEST_CHUNK)
-    n_chunk = longest if n_chunk is None else n_chunk
+    if n_chunk is None:
+        n_chunk = 1 if jax.default_backend() == "cpu" else _longest(attack.n_iterations, stops_every)
 
     def init(values: tuple[Attack, Objective], keys: Keys, x: Images, y: Labels) -> Tree:
         attack, objective = values
@@ -104,3 +105,11 @@ def _progress(loss: Curves, broken: Curves, last: Any, mask: Shaped[Array, " B"]
     weights = mask.astype(loss.dtype)
     means = (jnp.sum(values * weights, axis=1) / jnp.sum(weights) for values in (loss, broken))
     return Progress(*means, jnp.all((broken[last] > falls_at) | (weights == 0)))
+
+
+def _longest(n_iterations: int, stops_every: int | None) -> int:
+    """The longest chunk for so many iterations; one that divides `stops_every` where that is given."""
+    top = min(n_iterations, LONGEST_CHUNK)
+    if stops_every is None:
+        return top
+    return max(k for k in range(1, min(top, stops_every) + 1) if stops_every % k == 0)

@@ -34,6 +34,9 @@ class Evaluation:
     """Seed of that order; None keeps the order of the source."""
     n_draws: int = 1
     """Fresh draws under which each adversarial image is judged; a Vote of K makes K draws per prediction."""
+    judge_every: int | None = None
+    """Also judge the attack's image after every k iterations, each time under one fresh key; None judges the result
+    alone."""
     batch_size: int = 64
     """Images at a time, over all devices."""
     n_slots: int = 32
@@ -46,6 +49,8 @@ class Evaluation:
 
     def __post_init__(self):
         check_positive(self, "batch_size", "n_slots", "n_draws")
+        if self.judge_every is not None:
+            check_positive(self, "judge_every")
         check_labelled(self.images)
         check_n_images(self.n_images, self.images)
 

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,14 +21,23 @@ from ssni_jax.files.atomic import write_arrays
 from ssni_jax.jobs.run import Pause, WorkUnit
 
 SAVE_EVERY_S = 60.0
+CURVES = ("loss", "broken", "judged", "labels")
+
+Answer = Callable[[int, Any], np.ndarray]
+"""The predictor's answer on the image after iteration i, per row of this process, under a key of that iteration."""
 
 
 class AttackRun(NamedTuple):
-    """The images an attack ended with, what it knew about them, and its curve over the iterations."""
+    """The images an attack ended with, what it knew about them, and its curve over the iterations.
+
+    `curve["judged"]` are the iterations whose image was judged, and `iterates` the answers there, [B, n], of this
+    process's rows.
+    """
 
     image: Any
     known: Attacked | None
-    curve: dict[str, list[float]] | None
+    curve: dict[str, list[Any]] | None
+    iterates: np.ndarray | None = None
 
     @classmethod
     def given(cls, image: Any) -> "AttackRun":
@@ -38,25 +47,34 @@ class AttackRun(NamedTuple):
     def on_host(self) -> "AttackRun":
         """This process's rows."""
         known = None if self.known is None else jax.tree.map(local_rows, self.known)
-        return AttackRun(local_rows(self.image), known, self.curve)
+        return self._replace(image=local_rows(self.image), known=known)
 
     def fields(self, row: int) -> dict[str, Any]:
         """What a record keeps of one row."""
         if self.known is None:
             return {}
-        return {"attack_loss": float(self.known.loss[row]), "attack_queries": int(self.known.n_queries[row])}
+        known = {"attack_loss": float(self.known.loss[row]), "attack_queries": int(self.known.n_queries[row])}
+        return known | self.iterates_of(row)
+
+    def iterates_of(self, row: int) -> dict[str, list[int]]:
+        """The answer on each judged iterate of one row; empty where none was judged."""
+        return {} if self.iterates is None else {"iterates": self.iterates[row].tolist()}
 
 
 class Attacking:
     """An attack on an objective, compiled once for all units.
 
     With `falls_at` the attack of a unit ends as soon as more than this share of the draws is wrong in every row.
+    `judge_every` says after how many iterations `run` asks for an answer on the image reached.
     """
 
-    def __init__(self, mesh: Mesh, attack: Attack, objective: Objective, workdir: Path, falls_at: float | None = None):
+    def __init__(
+        self, mesh: Mesh, attack: Attack, objective: Objective, workdir: Path, *,
+        falls_at: float | None = None, judge_every: int | None = None,
+    ):  # fmt: skip
         self.attack, self.objective, self.mesh, self.workdir = attack, objective, mesh, workdir
-        self.falls_at = falls_at
-        self.driver, self.is_compiled = make_driver(mesh, attack), False
+        self.falls_at, self.judge_every = falls_at, judge_every
+        self.driver, self.is_compiled = make_driver(mesh, attack, None, judge_every), False
 
     def like(self, attack: Attack) -> "Attacking":
         """The same compiled programs for an attack that differs in its numbers alone."""
@@ -78,7 +96,9 @@ class Attacking:
         progress = self.driver.progress.lower(chunk.loss, chunk.broken, 0, mask, 0.0).compile()
         self.driver, self.is_compiled = Driver(self.driver.n_chunk, init, advance, result, progress), True
 
-    def run(self, unit: WorkUnit, keys: Keys, rows: Mapping[str, jax.Array], pause: Pause) -> AttackRun:
+    def run(
+        self, unit: WorkUnit, keys: Keys, rows: Mapping[str, jax.Array], pause: Pause, answer: Answer | None = None
+    ) -> AttackRun:
         """All iterations, from the saved state where there is one of these rows."""
         x, y, n = rows["image"], rows["label"], self.attack.n_iterations
         i, state, curve = self._restored(unit, self.driver.init(self.attack, self.objective, keys, x, y), rows)
@@ -93,13 +113,15 @@ class Attacking:
             if progress.is_over:
                 break
             if i < n:
+                self._judge(i, state, curve, answer)
                 pause(lambda i=i, state=state: self._save(unit, i, state, curve, rows))
                 is_due = time.monotonic() - saved > SAVE_EVERY_S
                 if agree(None, int(is_due) or None):  # all processes save the same iteration
                     self._save(unit, i, state, curve, rows)
                     saved = time.monotonic()
-        known = self.driver.result(self.attack, state)
-        return AttackRun(known.image, known, curve)
+        self._judge(i, state, curve, answer, is_last=True)
+        known, labels = self.driver.result(self.attack, state), curve.pop("labels")
+        return AttackRun(known.image, known, curve, np.transpose(labels) if labels else None)
 
     def last_keys(self, keys: Keys) -> Keys:
         """The keys of the first draw of the attack's last iteration."""
@@ -115,29 +137,33 @@ class Attacking:
         falls_at = np.inf if self.falls_at is None else self.falls_at
         return jax.device_get(self.driver.progress(chunk.loss, chunk.broken, n_made - 1, mask, falls_at))
 
+    def _judge(
+        self, i: int, state: Tree, curve: dict[str, list[Any]], answer: Answer | None, is_last: bool = False
+    ) -> None:
+        """Adds the answer on the image after iteration i to the curve, where one is asked for."""
+        if answer is not None and self.judge_every is not None and (is_last or i % self.judge_every == 0):
+            curve["judged"].append(i)
+            curve["labels"].append(answer(i, self.driver.result(self.attack, state).image))
+
     def _path(self, unit: WorkUnit) -> Path:
         place = f"{jax.process_index()}of{jax.process_count()}"
         return self.workdir / "states" / f"{unit.name}-{place}.npz"
 
-    def _save(
-        self, unit: WorkUnit, i: int, state: Tree, curve: dict[str, list[float]], rows: Mapping[str, Any]
-    ) -> None:
+    def _save(self, unit: WorkUnit, i: int, state: Tree, curve: dict[str, list[Any]], rows: Mapping[str, Any]) -> None:
         leaves = {f"leaf{k}": local_rows(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
         about = {"i": np.asarray(i), "ids": local_rows(rows["id"]), **{k: np.asarray(v) for k, v in curve.items()}}
         write_arrays(self._path(unit), {**leaves, **about})
 
-    def _restored(
-        self, unit: WorkUnit, start: Tree, rows: Mapping[str, Any]
-    ) -> tuple[int, Tree, dict[str, list[float]]]:
+    def _restored(self, unit: WorkUnit, start: Tree, rows: Mapping[str, Any]) -> tuple[int, Tree, dict[str, list[Any]]]:
         """Where the attack was when it was stopped, if every process has the state of the same iteration and rows."""
         leaves, structure = jax.tree.flatten(start)
         stored = _read(self._path(unit), [local_rows(leaf) for leaf in leaves], local_rows(rows["id"]))
         i = -1 if stored is None else int(stored["i"])
         if np.unique(multihost_utils.process_allgather(np.asarray(i))).tolist() != [i] or stored is None:
-            return 0, start, {"loss": [], "broken": []}
+            return 0, start, {name: [] for name in CURVES}
         parts = global_rows(self.mesh, {str(k): stored[f"leaf{k}"] for k in range(len(leaves))})
         state = jax.tree.unflatten(structure, [parts[str(k)] for k in range(len(leaves))])
-        return i, state, {name: stored[name].tolist() for name in ("loss", "broken")}
+        return i, state, {name: stored[name].tolist() for name in CURVES}
 
 
 def _read(path: Path, like: list[np.ndarray], ids: np.ndarray) -> dict[str, np.ndarray] | None:

@@ -1,6 +1,6 @@
 """The units of an evaluation under an ensemble: one attack after the other on what stands, then the judgement."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +13,8 @@ from ssni_jax.core.rng import fold
 from ssni_jax.experiments import Evaluation
 from ssni_jax.files.atomic import write_arrays
 from ssni_jax.jobs.attack import Attacking, AttackRun
-from ssni_jax.jobs.evaluation_job import ATTACK, EvaluationJob
-from ssni_jax.jobs.outcome import Batch
+from ssni_jax.jobs.evaluation_job import ATTACK, ITERATE, EvaluationJob
+from ssni_jax.jobs.outcome import Batch, Outcome
 from ssni_jax.jobs.run import Pause, WorkUnit
 from ssni_jax.journal.ensemble import STAGE, Stages
 from ssni_jax.journal.evaluation import EVALUATED
@@ -65,6 +65,8 @@ class EnsembleJob(EvaluationJob):
     def prepare(self, unit: WorkUnit, loaded: dict[str, np.ndarray]) -> None:
         if not is_stage(unit):
             return super().prepare(unit, loaded)
+        if self.experiment.judge_every is not None:
+            super().prepare(unit, loaded)
         batch = self._batch(loaded)
         self._program(unit).compile(batch.keys, batch.rows["image"], batch.rows["label"])
 
@@ -73,9 +75,9 @@ class EnsembleJob(EvaluationJob):
             return super().work(unit, loaded, pause)
         batch = self._batch(loaded)
         number = tuple(self.ensemble.stages).index(unit.of)
-        keys = fold(fold(batch.keys, ATTACK), STAGE_KEYS + number)
+        keys, iterate = (fold(fold(batch.keys, use), STAGE_KEYS + number) for use in (ATTACK, ITERATE))
         attacking = self._program(unit).like(self.ensemble.stages[unit.of])
-        return StageOutcome(batch, attacking.run(unit, keys, batch.rows, pause).on_host())
+        return StageOutcome(batch, attacking.run(unit, keys, batch.rows, pause, self._answer(iterate)).on_host())
 
     def write(self, unit: WorkUnit, outcome: Any) -> None:
         if not is_stage(unit):
@@ -89,6 +91,11 @@ class EnsembleJob(EvaluationJob):
         records = [stage_record(outcome, row) for row in mine]
         self.journal.write(name, {"stage": unit.stage, "curve": outcome.attack.curve}, records)
         self._program(unit).forget(unit)
+
+    def records(self, outcome: Outcome, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """As without an ensemble; the judged iterates are those of every attack that ran on the image."""
+        stages = self.stages
+        return [record | stages.iterates_of(record["id"]) for record in super().records(outcome, rows)]
 
     def summary(self) -> str:
         return self.stages.summary() or super().summary()
@@ -111,8 +118,8 @@ class EnsembleJob(EvaluationJob):
         attack = self.ensemble.stages[unit.of]
         structure = structure_of(attack)
         if structure not in self.programs:
-            folder, falls_at = self.journal.workdir, float(self.ensemble.falls_at)
-            self.programs[structure] = Attacking(self.mesh, attack, self.objective, folder, falls_at)
+            stops = {"falls_at": float(self.ensemble.falls_at), "judge_every": self.experiment.judge_every}
+            self.programs[structure] = Attacking(self.mesh, attack, self.objective, self.journal.workdir, **stops)
         return self.programs[structure]
 
 
@@ -127,9 +134,10 @@ def structure_of(attack: Attack) -> tuple[Any, ...]:
     return structure, *((np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves)
 
 
-def stage_record(outcome: StageOutcome, row: int) -> Mapping[str, Any]:
+def stage_record(outcome: StageOutcome, row: int) -> dict[str, Any]:
     """What is kept of one image under one attack."""
     known = outcome.attack.known
     assert known is not None
     id, broken, loss = int(outcome.batch.local["id"][row]), float(known.broken[row]), float(known.loss[row])
-    return {"id": id, "broken": broken, "loss": loss, "queries": int(known.n_queries[row])}
+    record = {"id": id, "broken": broken, "loss": loss, "queries": int(known.n_queries[row])}
+    return record | outcome.attack.iterates_of(row)

@@ -12,22 +12,24 @@ import numpy as np
 from ssni_jax.core.describe import describe
 from ssni_jax.core.protocols import Predict, Trace
 from ssni_jax.core.rng import fold, sample_keys
+from ssni_jax.core.types import Keys
 from ssni_jax.data import take
 from ssni_jax.data.loader import padded, process_slice
 from ssni_jax.dist import global_rows, local_rows, make_mesh
 from ssni_jax.evals.prediction import make_predict, n_votes
 from ssni_jax.experiments import Evaluation
 from ssni_jax.files.atomic import write_arrays
-from ssni_jax.jobs.attack import Attacking, AttackRun
+from ssni_jax.jobs.attack import Answer, Attacking, AttackRun
 from ssni_jax.jobs.outcome import Batch, Outcome, as_record, judgement, save_stages
 from ssni_jax.jobs.run import Pause, WorkUnit, missing_blocks
 from ssni_jax.journal.evaluation import EVALUATED, MORE_DRAWS, merged
 from ssni_jax.journal.formats import accuracies
+from ssni_jax.journal.records import answers_of
 from ssni_jax.journal.rows import summarise
 from ssni_jax.journal.units import Journal
 from ssni_jax.journal.workdir import run_facts, write_run
 
-CLEAN, ATTACK, FRESH = range(3)
+CLEAN, ATTACK, FRESH, ITERATE = range(4)
 CURVE_POINTS = 200
 
 
@@ -108,7 +110,8 @@ class EvaluationJob:
         if self.attacking is None:
             attack, fixed = AttackRun.given(batch.rows["adversarial"]), None
         else:
-            attack = self.attacking.run(unit, attack_keys, batch.rows, pause)
+            answer = self._answer(fold(batch.keys, ITERATE))
+            attack = self.attacking.run(unit, attack_keys, batch.rows, pause, answer)
             fixed = self.classify(self.predict, self.attacking.last_keys(attack_keys), attack.image)
         adversarial = attack.image
         bare = None if self.undefended is None else self.classify_bare(self.undefended, batch.keys, adversarial)
@@ -130,11 +133,15 @@ class EvaluationJob:
             folder = self.journal.workdir / "adversarial"
             write_arrays(folder / f"{name}.npz", {"id": ids, "image": outcome.attack.image[mine]})
         save_stages(self.experiment, self.journal.workdir, outcome, mine)
-        records = [as_record(outcome, row) for row in mine]
+        records = self.records(outcome, mine)
         curve = None if outcome.attack is None else outcome.attack.curve
         self.journal.write(name, {"stage": EVALUATED, "curve": curve}, records)
         if self.attacking is not None:
             self.attacking.forget(unit)
+
+    def records(self, outcome: Outcome, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """What is kept of these rows of a judged block."""
+        return [as_record(outcome, row) for row in rows]
 
     def forecast(self, units: Sequence[WorkUnit]) -> str | None:
         return None
@@ -178,7 +185,12 @@ class EvaluationJob:
         """What makes the adversarial images in the unit that judges them; None where they exist before."""
         if attack is None:
             return None
-        return Attacking(self.mesh, attack, self.experiment.objective.of(self.predict), self.journal.workdir)
+        objective, every = self.experiment.objective.of(self.predict), self.experiment.judge_every
+        return Attacking(self.mesh, attack, objective, self.journal.workdir, judge_every=every)
+
+    def _answer(self, keys: Keys) -> Answer:
+        """The predictor's own answer on an iterate, under the fold of these keys with the number of its iteration."""
+        return lambda i, image: answers_of(on_host(self.classify(self.predict, fold(keys, i), image)))
 
     def _batch(self, loaded: dict[str, np.ndarray]) -> Batch:
         rows = global_rows(self.mesh, loaded)

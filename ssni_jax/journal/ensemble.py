@@ -11,11 +11,15 @@ STAGE = "attack-"  # before the name of the attack, in the stage of a unit
 
 
 class StageResult(NamedTuple):
-    """One image under one attack: the share of wrong draws, the draws evaluated, and the unit that holds the image."""
+    """One image under one attack: the share of wrong draws, the draws evaluated, and the unit that holds the image.
+
+    `iterates` are the answers on the iterates that were judged.
+    """
 
     broken: float
     queries: int
     unit: str
+    iterates: tuple[int, ...] = ()
 
 
 class Stages:
@@ -28,7 +32,8 @@ class Stages:
             name = unit.header["stage"].removeprefix(STAGE)
             if unit.header["stage"].startswith(STAGE):
                 for record in unit.records:
-                    result = StageResult(record["broken"], record["queries"], unit.path.stem)
+                    judged = tuple(record.get("iterates", ()))
+                    result = StageResult(record["broken"], record["queries"], unit.path.stem, judged)
                     self.results[name].setdefault(record["id"], result)
 
     @cached_property
@@ -48,6 +53,11 @@ class Stages:
     def strongest(self, ids: Iterable[int]) -> list[str]:
         """The unit that holds the image with the largest share of wrong draws, the earliest of equals, of each id."""
         return [max(self._results_of(id), key=lambda result: result.broken).unit for id in ids]
+
+    def iterates_of(self, id: int) -> dict[str, list[int]]:
+        """The answers on the judged iterates of all attacks, in their order; empty where none was judged."""
+        labels = [label for result in self._results_of(id) for label in result.iterates]
+        return {"iterates": labels} if labels else {}
 
     def table(self) -> list[dict[str, Any]]:
         """For each attack that has run: on how many of the n images, how many stand after it, and its draws."""

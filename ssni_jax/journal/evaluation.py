@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ssni_jax.files.atomic import read_json
 from ssni_jax.journal.records import EvaluationRecord, draws_of, joined
 from ssni_jax.journal.units import Journal, StoredUnit
@@ -16,7 +18,8 @@ SANITY = "sanity.json"  # the checks of the attack, where they were asked for
 class Evaluated(NamedTuple):
     """One evaluated predictor; `missing` lists the planned images that lack a record or some of the planned draws.
 
-    `curves` are the attack's, one per unit: mean loss and share of wrong draws after every iteration, over `n` images.
+    `curves` are the attack's, one per unit: mean loss and share of wrong draws after every iteration, over `n` images,
+    and the share of wrong answers (`answered_wrong`) after the iterations in `judged`.
     `sanity` is what `ssni evaluate --sanity` found out about the attack, None without it.
     """
 
@@ -37,11 +40,19 @@ def load_evaluated(workdir: Path) -> Evaluated:
     records, planned = merged(units), sorted(set(run["ids"]))
     n_draws = run.get("n_draws", 0)
     missing = [id for id in planned if id not in records or len(draws_of(records[id])) < n_draws]
-    judged = [unit for unit in units if unit.header["stage"] == EVALUATED and unit.header.get("curve")]
-    curves = [{**unit.header["curve"], "n": len(unit.records)} for unit in judged]
+    curves = [_curve(unit) for unit in units if unit.header["stage"] == EVALUATED and unit.header.get("curve")]
     kept = [records[id] for id in planned if id in records]
     sanity = read_json(workdir / SANITY) if (workdir / SANITY).exists() else None
     return Evaluated(workdir, str(run["defense"]), experiment, run, kept, missing, curves, sanity)
+
+
+def _curve(unit: StoredUnit) -> dict[str, Any]:
+    """The curve of one unit."""
+    curve = {**unit.header["curve"], "n": len(unit.records)}
+    if not curve.get("judged"):
+        return curve
+    wrong = [[label != record["label"] for label in record["iterates"]] for record in unit.records]
+    return curve | {"answered_wrong": np.mean(wrong, axis=0).tolist()}
 
 
 def merged(units: Iterable[StoredUnit]) -> dict[int, EvaluationRecord]:

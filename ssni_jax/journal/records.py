@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
+from jaxtyping import Int
 
 from ssni_jax.core.protocols import Trace
 
@@ -28,6 +29,7 @@ class EvaluationRecord(TypedDict):
     seconds: float  # of the clean prediction: its share of the batch, without compilation
     draws: NotRequired[list[int]]  # the label of each fresh draw on the adversarial image
     answers: NotRequired[list[int]]  # the predictor's answer for each fresh key; a vote makes several draws per answer
+    iterates: NotRequired[list[int]]  # the answer on the attack's image after each judged iteration, a fresh key each
     fixed_key_label: NotRequired[int]  # the answer under the key of the attack's last iteration
     undefended_label: NotRequired[int]  # of the classifier without purification, on the adversarial image
     adversarial_t: NotRequired[Times | None]
@@ -62,9 +64,14 @@ def adversarial_fields(trace: Trace, row: int) -> dict[str, Any]:
 
 def labels_of(trace: Trace, row: int) -> tuple[list[int], int]:
     """The label of each draw of one row, and the predictor's answer."""
-    logits = np.asarray(trace.logits[row])
-    answer = int(np.argmax(logits)) if np.all(np.isfinite(logits)) else -1
+    answer = int(answers_of(trace)[row])
     return (np.asarray(trace.labels[row]).tolist() if trace.labels is not None else [answer]), answer
+
+
+def answers_of(trace: Trace) -> Int[np.ndarray, " B"]:
+    """The predictor's answer per row, -1 where a logit is not finite."""
+    logits = np.asarray(trace.logits)
+    return np.where(np.all(np.isfinite(logits), axis=1), np.argmax(logits, axis=1), -1)
 
 
 def size_of(change: np.ndarray) -> dict[str, float]:

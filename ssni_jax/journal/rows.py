@@ -28,6 +28,7 @@ def summarise(name: str, records: Records) -> dict[str, Any]:
         **_robust(attacked(records)),
         "n_invalid": sum(record["clean_label"] == INVALID for record in records),
         "n_invalid_adversarial": sum(INVALID in draws_of(record) for record in records),
+        "n_invalid_iterates": sum(INVALID in record.get("iterates", []) for record in records),
         "mean_t": _mean(mean_t(record["clean_t"]) for record in records),
         "mean_t_adversarial": _mean(mean_t(record.get("adversarial_t")) for record in records),
         "nfe_per_image": _mean(record["clean_nfe"] for record in records),
@@ -47,7 +48,8 @@ def _robust(records: Records) -> dict[str, Any]:
 
     `robust` is the accuracy of one fresh draw, `robust_worst` of an image whose n draws are all right, `robust_vote` of
     their plurality (a tie is wrong), `robust_majority` of more than half of them, `robust_answer` of the predictor's
-    own answer, and `fixed_key` of its answer under the attack's own key.
+    own answer, `robust_worst_iterate` of an image whose answer is right on every judged iterate of the attack, and
+    `fixed_key` of the answer under the attack's own key.
     """
     return {
         "n_attacked": len(records),
@@ -56,6 +58,7 @@ def _robust(records: Records) -> dict[str, Any]:
         **_proportion("robust_vote", _scores(records, lambda r: wins_plurality(draws_of(r), r["label"]))),
         **_proportion("robust_majority", _scores(records, lambda r: wins_majority(draws_of(r), r["label"]))),
         **_proportion("robust_answer", *_answer_scores(records)),
+        **_proportion("robust_worst_iterate", _iterate_scores(records)),
         **_proportion("fixed_key", _right(records, "fixed_key_label")),
         **_proportion("bare_classifier", _right(records, "undefended_label")),
         "resubmission": resubmission(records),
@@ -114,6 +117,12 @@ def _answer_scores(records: Records) -> tuple[Scores, bool]:
     answered = [record for record in records if record.get("answers")]
     scores = _scores(answered, lambda record: mean_of_draws(record["answers"], record["label"]))
     return scores, any(len(record.get("answers", [])) > 1 for record in answered)
+
+
+def _iterate_scores(records: Records) -> Scores:
+    """1 where the answer is right on every judged iterate, else 0; of the records that have any."""
+    judged = [record for record in records if record.get("iterates")]
+    return _scores(judged, lambda record: set(record["iterates"]) == {record["label"]})
 
 
 def _all_right(record: EvaluationRecord) -> float:

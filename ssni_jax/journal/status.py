@@ -105,8 +105,9 @@ def judgements(row: dict[str, Any]) -> list[tuple[str, str]]:
     if not n:
         return []
     of_draws = [(f"robust_{name}", f"{name} of {n}") for name in ("vote", "majority", "worst")]
+    more = [("robust_worst_iterate", "worst iterate"), ("fixed_key", "fixed key")]
     shown = [("robust", "robust" if n == 1 else "one draw"), *(of_draws if n > 1 else [])]
-    return shown if row["fixed_key"] is None else [*shown, ("fixed_key", "fixed key")]
+    return [*shown, *((name, text) for name, text in more if row[name] is not None)]
 
 
 def line(row: dict[str, Any], name: str, text: str) -> str:

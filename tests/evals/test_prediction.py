@@ -69,6 +69,12 @@ def test_a_plain_function_is_a_predictor_under_every_transformation():
         np.testing.assert_allclose(predict(keys(4), images(4)), CLASSIFY(images(4)), atol=1e-5)
 
 
+def test_a_chunk_ends_where_the_iterates_are_judged(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    chunks = [make_driver(make_mesh(), Pgd(n_steps=100), None, every).n_chunk for every in (None, 30, 10, 7)]
+    assert chunks == [25, 10, 10, 1]
+
+
 def test_an_attack_in_chunks_gives_its_curve_and_the_images_of_one_scan():
     mesh = make_mesh()
     x, y = jax.device_put((images(8), jnp.arange(8) % 5), rows(mesh))

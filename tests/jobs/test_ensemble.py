@@ -36,7 +36,7 @@ ATTACKS = {
 @pytest.fixture(scope="module")
 def experiment():
     ensemble = Ensemble(tuple(ATTACKS.values()), tuple(ATTACKS))
-    sizes = {"n_images": N_IMAGES, "batch_size": BATCH, "n_pictures": 1}
+    sizes = {"n_images": N_IMAGES, "batch_size": BATCH, "n_pictures": 1, "judge_every": 3}
     return Evaluation("toy", predictor(Linear(templates())), Digits("test"), ensemble, Objective(), **sizes)
 
 
@@ -75,6 +75,15 @@ def test_the_judged_image_is_the_strongest_and_stays_in_the_ball(finished):
     assert wrong_clean and all(record["linf"] == 0 for record in wrong_clean)
 
 
+def test_the_iterates_of_every_attack_that_ran_are_judged(finished):
+    """A deterministic predictor errs on one of them exactly where an attack broke the image."""
+    records = records_of(finished)
+    assert max(len(record["iterates"]) for record in records) == 1 + 3 * 2 + 7  # of 1, 5, 5, 5 and 20 iterations
+    assert min(len(record["iterates"]) for record in records) == 1
+    right = [set(record["iterates"]) == {record["label"]} for record in records]
+    assert right == [record["draws"] == [record["label"]] for record in records]
+
+
 def test_the_status_shows_what_stood_after_each_attack(finished):
     stood = f"{100 * stages_of(finished)[3]['standing'] / N_IMAGES:.1f} %"
     assert f"  after {'apgd-t2':9} {stood:>7}" in status(finished)
@@ -108,7 +117,7 @@ def stopping(updates):
 
     original = Attacking.run
 
-    def run_until(self, unit, keys, rows, pause):
+    def run_until(self, unit, keys, rows, pause, answer):
         def counted(save):
             updates.append(1)
             if len(updates) == 6:
@@ -116,7 +125,7 @@ def stopping(updates):
                 raise KeyboardInterrupt
             pause(save)
 
-        return original(self, unit, keys, rows, counted)
+        return original(self, unit, keys, rows, counted, answer)
 
     return run_until
 

@@ -1,10 +1,12 @@
 """An evaluation on disk: complete, exactly once, the same after a kill, and extended instead of repeated."""
 
 import dataclasses
+import itertools
 import json
 import os
 import shutil
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from ssni_jax.journal.rows import summarise
 from ssni_jax.journal.status import is_complete, status
 from ssni_jax.lifecycle import Stopper
 from ssni_jax.purify import Defense, Rounded, ScoreNorm, SsniSigmoid, Surrogate, Vote, predictor
+from ssni_jax.purify.predictors import Predictor
 from ssni_jax.recipes import diffpure_ddpm
 from ssni_jax.schedules import VP
 from tests.kit import Gaussian, Linear
@@ -36,7 +39,7 @@ def experiment():
     objective = Objective(n_draws=2, hold=True, differentiate=Surrogate(2))
     return Evaluation(
         "toy", Defense(purify, Linear(weight)), Digits("calibration"), Pgd(Linf(0.1), 0.05, 2), objective,
-        n_images=N_IMAGES, batch_size=8, n_slots=4, n_draws=2, n_pictures=2,
+        n_images=N_IMAGES, batch_size=8, n_slots=4, n_draws=2, n_pictures=2, judge_every=1,
     )  # fmt: skip
 
 
@@ -232,6 +235,11 @@ def test_without_an_attack_clean_accuracy_stands_alone(experiment, tmp_path):
     assert is_complete(tmp_path) and "robust" not in status(tmp_path)
 
 
+def test_judging_after_no_iterations_is_refused(experiment):
+    with pytest.raises(ValueError, match="judge_every must be at least 1, got 0"):
+        dataclasses.replace(experiment, judge_every=0)
+
+
 def test_a_vote_is_evaluated_draw_by_draw(experiment, tmp_path):
     vote = Vote(experiment.defense, 3)
     records = run(dataclasses.replace(experiment, defense=vote, n_images=8, n_draws=4), tmp_path)
@@ -251,6 +259,28 @@ def test_saved_adversarial_images_are_judged_on_another_predictor(finished, expe
     foreign = dataclasses.replace(bare, n_images=50)
     with pytest.raises(ValueError, match="has no adversarial image of image"):
         run(foreign, tmp_path)
+
+
+@pytree
+class Lottery(Predictor):
+    """The answer follows from the key alone, one of 64."""
+
+    def trace(self, keys, x, save=None):
+        return predictor(lambda x: jax.vmap(lambda key: jax.random.normal(key, (64,)))(keys)).trace(keys, x)
+
+
+def test_iterates_are_judged_to_the_last_under_keys_of_their_own_and_change_no_other_number(experiment, tmp_path):
+    lottery = {"defense": Lottery(), "attack": Pgd(n_steps=5), "objective": Objective()}
+    drawn = dataclasses.replace(experiment, **lottery, n_draws=6)
+    records = run(dataclasses.replace(drawn, judge_every=2), tmp_path / "judged")
+    (curve, *_) = load_evaluated(tmp_path / "judged").curves
+    assert curve["judged"] == [2, 4, 5] and len(curve["answered_wrong"]) == 3
+    for record, other in zip(records, run(dataclasses.replace(drawn, judge_every=None), tmp_path / "not"), strict=True):
+        assert record | {"experiment": "", "seconds": 0} == other | {
+            "experiment": "", "seconds": 0, "iterates": record["iterates"]
+        }  # fmt: skip
+    labels = [[r["clean_label"], r["fixed_key_label"], *r["draws"], *r["iterates"]] for r in records]
+    assert all(np.mean(a != b) > 0.5 for a, b in itertools.combinations(np.transpose(labels), 2))
 
 
 @pytest.mark.slow

@@ -9,7 +9,9 @@ from ssni_jax.evals.statistics import interval, wilson
 from ssni_jax.journal.rows import summarise
 from tests.workdirs import attacked_record, clean_record
 
-JUDGEMENTS = ("robust", "robust_worst", "robust_vote", "robust_majority", "robust_answer", "fixed_key")
+JUDGEMENTS = (
+    "robust", "robust_worst", "robust_vote", "robust_majority", "robust_answer", "robust_worst_iterate", "fixed_key",
+)  # fmt: skip
 
 
 def records(*draws, **changes):
@@ -114,8 +116,15 @@ def test_an_invalid_prediction_is_wrong_and_no_other_prediction_with_it():
 
 
 def test_draws_that_are_all_invalid_are_wrong_under_every_judgement():
-    row = summarise("x", records([-1, -1, -1], fixed_key_label=-1, undefended_label=-1))
-    assert [row[name] for name in (*JUDGEMENTS, "bare_classifier")] == [0.0] * 7
+    row = summarise("x", records([-1, -1, -1], fixed_key_label=-1, undefended_label=-1, iterates=[-1, -1]))
+    assert [row[name] for name in (*JUDGEMENTS, "bare_classifier")] == [0.0] * 8
+
+
+def test_the_worst_iterate_is_right_only_where_every_iterate_is():
+    drawn = [attacked_record(id, iterates=labels) for id, labels in enumerate([[3, 3], [3, 8], [-1, 3]])]
+    row = summarise("x", [*drawn, attacked_record(3)])
+    assert (row["robust_worst_iterate"], row["robust_worst_iterate_ci"]) == (1 / 3, list(interval(1, 3)))
+    assert (row["n_invalid_iterates"], row["n_invalid_adversarial"]) == (1, 0)
 
 
 def test_without_an_attack_every_judgement_is_none_with_the_widest_interval():

@@ -48,6 +48,12 @@ def test_judgements_of_several_draws_are_shown_only_where_there_are_several(tmp_
     assert all(name in several for name in ("one draw", "vote of 2", "majority of 2", "worst of 2", "fixed key"))
 
 
+def test_the_worst_iterate_is_shown_where_iterates_were_judged(tmp_path):
+    assert "worst iterate" not in status(evaluated_workdir(tmp_path / "a", "a", [attacked_record(0)]))
+    judged = status(evaluated_workdir(tmp_path / "b", "b", [attacked_record(0, iterates=[3, 8])]))
+    assert "  worst iterate     0.0 %  [0.0, 97.5]" in judged
+
+
 def test_an_evaluation_without_an_attack_shows_clean_accuracy_alone(tmp_path):
     text = status(evaluated_workdir(tmp_path, "x", [clean_record(0)]))
     assert "clean" in text

@@ -115,6 +115,12 @@ def test_attack_curves_name_the_defences_that_were_attacked():
     assert attack_curves({"clean only": []}) is None
 
 
+def test_judged_iterates_are_marks_beside_the_curve_of_the_attack():
+    unit = {"broken": [0.0, 0.5, 0.75], "judged": [2, 3], "answered_wrong": [0.5, 1.0], "n": 8}
+    drawn = texts(attack_curves({"attacked": [unit], "not judged": [{"broken": [0.0, 0.5], "n": 8}]}))
+    assert "attacked, judged" in drawn and "not judged, judged" not in drawn
+
+
 def test_the_curve_of_a_run_is_the_mean_over_its_images_and_not_over_its_units():
     units = [{"broken": [0.0, 0.5], "n": 30}, {"broken": [1.0, 0.5], "n": 10}, {"broken": [1.0], "n": 99}]
     np.testing.assert_allclose(mean_curve(units), [0.25, 0.5])

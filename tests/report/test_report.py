@@ -109,6 +109,16 @@ def test_a_page_of_single_draws_has_neither_vote_nor_submissions(tmp_path):
     assert "Curves: how the attacks converged" in text
 
 
+def test_a_page_shows_the_worst_iterate_where_iterates_were_judged(tmp_path):
+    records = [attacked_record(id, iterates=[3, 3 if id else 8]) for id in range(4)]
+    text = write_report(evaluated_workdir(tmp_path, "x", records)).read_text()
+    ends = percent_interval(summarise("x", records)["robust_worst_iterate_ci"])
+    row = f"robust, every judged iterate right</th><td>75.0 %<small>{ends}</small></td>"
+    assert row in text and "x, judged" in text and "Marks: share" in text
+    assert json.loads((tmp_path / "results.json").read_text())["rows"][0]["robust_worst_iterate"] == 0.75
+    assert load_evaluated(tmp_path).curves[0]["answered_wrong"] == [0.0, 0.25]
+
+
 def test_an_evaluation_without_an_attack_makes_a_page_of_clean_accuracy(tmp_path):
     path = evaluated_workdir(tmp_path / "run", "x", [clean_record(id) for id in range(3)])
     text = write_report(path).read_text()

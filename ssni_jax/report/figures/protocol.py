@@ -26,7 +26,10 @@ def resubmission_curves(rows: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def attack_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> str | None:
-    """Share of wrong draws at each iteration of an attack, one curve per defence; None without any curve."""
+    """Share of wrong draws at each iteration of an attack, one curve per defence; None without any curve.
+
+    Where iterates were judged, marks show the share of answers under fresh keys that are wrong.
+    """
     means = {name: mean_curve(units) for name, units in curves.items()}
     if not any(len(mean) > 1 for mean in means.values()):
         return None
@@ -36,18 +39,28 @@ def attack_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> str | No
             if len(mean):
                 style = look(number) | {"marker": "", "linewidth": 1.2}
                 axes.plot(np.arange(1, len(mean) + 1), 100 * mean, label=name, **style)
+                _judged_iterates(axes, number, name, curves[name])
         _finish(axes, "iteration of the attack", "wrong answers (% of draws)")
         return as_svg(figure, "Curves: how the attacks converged")
 
 
-def mean_curve(units: Sequence[Mapping[str, Any]]) -> Float[np.ndarray, " n"]:
+def mean_curve(units: Sequence[Mapping[str, Any]], name: str = "broken") -> Float[np.ndarray, " n"]:
     """The mean over images of the longest curves of `units`; shorter ones are of another number of iterations."""
-    longest = max((len(unit["broken"]) for unit in units), default=0)
-    kept = [unit for unit in units if len(unit["broken"]) == longest > 0]
+    longest = max((len(unit.get(name, ())) for unit in units), default=0)
+    kept = [unit for unit in units if len(unit.get(name, ())) == longest > 0]
     if not kept:
         return np.zeros(0)
-    shares = np.array([unit["broken"] for unit in kept], dtype=float)
+    shares = np.array([unit[name] for unit in kept], dtype=float)
     return np.average(shares, axis=0, weights=[unit["n"] for unit in kept])
+
+
+def _judged_iterates(axes: Axes, number: int, name: str, units: Sequence[Mapping[str, Any]]) -> None:
+    """Marks at the iterations that were judged, those of the longest list."""
+    wrong = mean_curve(units, "answered_wrong")
+    if len(wrong):
+        at = max((unit["judged"] for unit in units), key=len)
+        style: Any = look(number) | {"linestyle": ""}
+        axes.plot(at, 100 * wrong, label=f"{name}, judged", ms=3.5, **style)
 
 
 def _resubmission(axes: Axes, number: int, row: Mapping[str, Any]) -> None:

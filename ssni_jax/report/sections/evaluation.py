@@ -17,6 +17,7 @@ JUDGEMENTS = (
     ("robust_vote", "robust, plurality of the draws"),
     ("robust_majority", "robust, absolute majority of the draws"),
     ("robust_answer", "robust, the defence's own answer"),
+    ("robust_worst_iterate", "robust, every judged iterate right"),
     ("fixed_key", "robust under the attack's own key"),
     ("bare_classifier", "bare classifier, same attacked images"),
     ("clean_draw", "clean, one draw"),
