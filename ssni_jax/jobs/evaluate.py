@@ -8,6 +8,7 @@ import numpy as np
 
 from ssni_jax.attacks import Ensemble
 from ssni_jax.core.protocols import Predict
+from ssni_jax.data import Source
 from ssni_jax.dist import make_mesh, wait_for_all, whole
 from ssni_jax.experiments import Evaluation
 from ssni_jax.jobs.ensemble_job import EnsembleJob
@@ -23,8 +24,7 @@ from ssni_jax.zoo import resolve
 def evaluate(experiment: Evaluation, predict: Predict, workdir: Path, stopper: Stopper) -> None:
     """Evaluates every image that lacks a record or draws; `predict` is the experiment's with its networks in place."""
     attack = resolve(experiment.attack, whole(make_mesh()))
-    sources = {"images": experiment.images, "adversarial": experiment.adversarial}
-    identity = opened(workdir, experiment, networks_of(predict, attack), sources)
+    identity = opened(workdir, experiment, networks_of(predict, attack), sources_of(experiment))
     kind = EnsembleJob if isinstance(attack, Ensemble) else EvaluationJob
     job = kind(experiment, predict, attack, Journal(workdir, identity["hash"]), stopper.command)
     if jax.process_index() == 0:
@@ -34,6 +34,11 @@ def evaluate(experiment: Evaluation, predict: Predict, workdir: Path, stopper: S
     if jax.process_index() == 0:
         job.write_facts(**job.facts_at_end())
     wait_for_all("evaluated")
+
+
+def sources_of(experiment: Evaluation) -> dict[str, Source | None]:
+    """The images whose content is part of the identity."""
+    return {"images": experiment.images, "adversarial": experiment.adversarial}
 
 
 def networks_of(predict: Predict, attack: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """One evaluation as it is on disk: its records, merged from the units of every job that worked on it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,11 +30,11 @@ class Evaluated(NamedTuple):
     sanity: dict[str, Any] | None = None
 
 
-def load_evaluated(workdir: Path) -> Evaluated:
-    """Everything that `ssni evaluate` has written into one workdir; images no longer planned are left out."""
+def load_evaluated(workdir: Path, ids: Sequence[int] | None = None) -> Evaluated:
+    """What `ssni evaluate` has written into one workdir about the images `ids`, by default those it was to evaluate."""
     experiment, run = read_run(workdir)
     units = Journal(workdir, experiment["hash"]).units()
-    records, planned = merged(units), sorted(set(run["ids"]))
+    records, planned = merged(units), sorted(set(run["ids"] if ids is None else ids))
     n_draws = run.get("n_draws", 0)
     missing = [id for id in planned if id not in records or len(draws_of(records[id])) < n_draws]
     judged = [unit for unit in units if unit.header["stage"] == EVALUATED and unit.header.get("curve")]
