@@ -1,14 +1,34 @@
 """Every attack of docs/attacks.md on the defences of `ssni demo`: about an hour on two cores.
 
-Gradients are those of a surrogate of 5 steps per round, except for BPDA, for attacks without gradients, and for the last
-cells: an exact gradient costs 300 network calls per draw, so that these have few images.
+SSNI-N gets every attack, and the other purifiers those that are cheap or usual. Gradients are those of a surrogate of 5
+steps per round, except for BPDA and "rand exact": an exact gradient costs 300 network calls per draw.
 """
 
 from dataclasses import replace
 
 from ssni_jax.attacks import (
-    L1, L2, Apgd, ApgdL1, CrossEntropy, Deviated, DiffHammer, Dlr, Ensemble, Fab, Filtered, Gaussian, Linf, Margin,
-    Objective, Pgd, Spsa, Square, StAdv, Targeted, WithLoss, autoattack,
+    L1,
+    L2,
+    Apgd,
+    ApgdL1,
+    CrossEntropy,
+    Deviated,
+    DiffHammer,
+    Dlr,
+    Ensemble,
+    Fab,
+    Filtered,
+    Gaussian,
+    Linf,
+    Margin,
+    Objective,
+    Pgd,
+    Spsa,
+    Square,
+    StAdv,
+    Targeted,
+    WithLoss,
+    autoattack,
 )  # fmt: skip
 from ssni_jax.data import Corrupted, Digits
 from ssni_jax.experiments import Cell, Evaluation, Sweep, across
@@ -17,15 +37,18 @@ from ssni_jax.presets import TAU, preset
 from ssni_jax.purify import BpdaIdentity, Exact, Surrogate
 from ssni_jax.recipes.selector_attacks import selector_attacks
 
-UNDEFENDED = {"Undefended": preset("digits-undefended")}
-DIFFPURE, CONSISTENCY = {"DiffPure": preset("digits-diffpure")}, {"Consistency": preset("digits-consistency")}
-SSNI = {"SSNI-L": preset("digits-ssni-l"), "SSNI-N": preset("digits-ssni-n")}
-RANDOM = DIFFPURE | SSNI | CONSISTENCY
-ALL = UNDEFENDED | RANDOM
+BARE, SSNI_N = {"Undefended": preset("digits-undefended")}, {"SSNI-N": preset("digits-ssni-n")}
+OTHERS = {
+    "DiffPure": preset("digits-diffpure"),
+    "SSNI-L": preset("digits-ssni-l"),
+    "Consistency": preset("digits-consistency"),
+}
+RANDOM = OTHERS | SSNI_N
+ALL = BARE | RANDOM
 
-IMAGES, EPS, EOT, FRESH = Digits("test"), 0.15, 4, 6
-ALIKE = {"order_seed": None, "n_draws": FRESH, "n_pictures": 0}
-MANY, SOME, FEW = ({"n_images": n, "batch_size": n, **ALIKE} for n in (200, 64, 4))
+EPS, EOT, N_STEPS = 0.15, 2, 20
+ALIKE = {"images": Digits("test"), "order_seed": None, "n_draws": 4, "n_pictures": 0}
+MANY, SOME, FEW = ({**ALIKE, "n_images": n, "batch_size": min(n, 64)} for n in (200, 64, 4))
 
 
 def using(make, loss=CrossEntropy(), n_draws=EOT, differentiate=Surrogate(5), hold=True, **options):
@@ -34,85 +57,90 @@ def using(make, loss=CrossEntropy(), n_draws=EOT, differentiate=Surrogate(5), ho
 
 
 def pgd(threat):
-    return Pgd(threat, step_size=threat.eps / 5, n_steps=20)
+    return Pgd(threat, step_size=threat.eps / 5, n_steps=N_STEPS)
 
 
-def targeted(threat):
-    return Targeted(Apgd(threat, n_steps=50))
+def apgd(threat):
+    return Apgd(threat, n_steps=N_STEPS)
 
 
 def rand(threat, eot=20):
-    """AutoAttack for randomized defences, with `eot` draws per gradient."""
+    """AutoAttack for randomized defences, with `eot` draws per gradient, in fewer steps."""
     losses = {"apgd-ce": CrossEntropy(), "apgd-dlr": Dlr()}
-    return Ensemble(tuple(WithLoss(Apgd(threat), loss, eot) for loss in losses.values()), tuple(losses))
+    return Ensemble(tuple(WithLoss(Apgd(threat, n_steps=10), loss, eot) for loss in losses.values()), tuple(losses))
 
 
 def selector(name):
     """An attack on t(x), its gradient through the surrogate."""
 
     def make(threat):
-        named = selector_attacks(threat, n_steps=20, step_size=threat.eps / 5, n_draws=EOT, scale=TAU)
+        named = selector_attacks(threat, n_steps=N_STEPS, step_size=threat.eps / 5, n_draws=EOT, scale=TAU)
         attack, objective = named[name]
         return attack, replace(objective, differentiate=Surrogate(5, objective.differentiate or Exact()))
 
     return make
 
 
-ANY_NORM = {"apgd-ce": using(Apgd, n_steps=50)}
-LINF = {
-    "pgd (t held)": using(pgd),
-    "apgd-margin": using(Apgd, Margin(), n_steps=50),
-    "apgd-dlr": using(Apgd, Dlr(), n_steps=50),
-    "apgd-t": using(targeted),
-    "fab": using(Fab, Margin(), n_steps=50),
-    "diffhammer": using(DiffHammer, Margin(), n_draws=10, step_size=0.015, n_steps=50),
-    "bpda": using(pgd, differentiate=BpdaIdentity()),
-    "square": using(Square, Margin(), n_draws=1, differentiate=None, n_queries=200, rescaled=True),
-    "spsa": using(Spsa, Margin(), n_draws=1, differentiate=None, step_size=0.03, n_steps=10, n_directions=16),
-    "nes": using(
-        Spsa, Margin(), 1, None, step_size=0.03, n_steps=10, n_directions=16, directions=Gaussian()
-    ),
+def black_box(loss_only, **options):
+    """Without a gradient: one draw per query, of the surrogate as well, because 100 steps per query are dear."""
+    return using(loss_only, Margin(), n_draws=1, **options)
+
+
+USUAL = {"apgd-ce": using(apgd)}
+HELD = {"pgd (t held)": using(pgd)}
+EVERY = {
+    "apgd-margin": using(apgd, Margin()),
+    "apgd-dlr": using(apgd, Dlr()),
+    "apgd-t": using(lambda threat: Targeted(apgd(threat))),
+    "fab": using(Fab, Margin(), n_steps=N_STEPS),
+    "diffhammer": using(DiffHammer, Margin(), n_draws=4, step_size=0.03, n_steps=N_STEPS),
+    "bpda": using(pgd, n_draws=1, differentiate=BpdaIdentity()),
+    "square": black_box(Square, n_queries=200, rescaled=True),
+    "spsa": black_box(Spsa, step_size=0.03, n_steps=10, n_directions=8),
+    "nes": black_box(Spsa, step_size=0.03, n_steps=10, n_directions=8, directions=Gaussian()),
 }
-DEVIATED = {"diffattack": using(Apgd, Deviated(CrossEntropy(), weight=1.0), n_steps=50)}
+DEVIATED = {"diffattack": using(apgd, Deviated(CrossEntropy(), weight=1.0))}
 ON_T = {name: selector(name) for name in selector_attacks() if name != "t held"}
-SHAPES = {"stadv": (StAdv(0.1, n_steps=50), "flow", 0.1), "filtered": (Filtered(SquaredDifference(), 0.06, n_steps=50), "MSE", 0.06)}
-FOG = Corrupted(IMAGES, "fog", severity=3)
+RAND = {"rand": using(rand, n_draws=4, eot=4)}
+EXACT = {"rand exact": using(rand, n_draws=10, differentiate=None, eot=10)}
+AUTOATTACK = {"autoattack": lambda threat: (autoattack(threat), Objective())}
 
 
 def shapes(defense, predict):
-    """Attacks that no norm of the change bounds."""
+    """Attacks that bound something else than a norm of the change."""
     objective = Objective(None, Margin(), EOT, Surrogate(5), hold=True)
-    return [Cell(defense, name, Evaluation("", predict, IMAGES, attack, objective, **SOME), norm, bound) for name, (attack, norm, bound) in SHAPES.items()]
+    flow = Evaluation("", predict, attack=StAdv(0.1, n_steps=N_STEPS), objective=objective, **SOME)
+    filtered = replace(flow, attack=Filtered(SquaredDifference(), 0.06, n_steps=N_STEPS))
+    return Cell(defense, "stadv", flow, "flow", 0.1), Cell(defense, "filtered", filtered, "MSE", 0.06)
 
 
-def unattacked(defense, predict):
-    sources = {"clean": IMAGES, "fog (severity 3)": FOG}
-    return [Cell(defense, name, Evaluation("", predict, source, None, **MANY)) for name, source in sources.items()]
+def without_attack(defense, predict):
+    clean = Evaluation("", predict, attack=None, **MANY)
+    fog = replace(clean, images=Corrupted(ALIKE["images"], "fog", severity=3))
+    return Cell(defense, "clean", clean), Cell(defense, "fog (severity 3)", fog)
 
 
-def transferred(defense, predict):
-    evaluation = Evaluation("", predict, IMAGES, None, **MANY)
-    return Cell(defense, "transfer", evaluation, "Linf", EPS, images_of=f"Undefended, apgd-ce, Linf {EPS:g}")
+def transfer(defense, predict):
+    source = f"Undefended, apgd-ce, Linf {EPS:g}"
+    return Cell(defense, "transfer", Evaluation("", predict, attack=None, **SOME), "Linf", EPS, images_of=source)
 
 
-def standard(threat):
-    return autoattack(threat), Objective()
-
-
+LINF = [Linf(EPS)]
 experiment = Sweep(
-    "digits",
+    "Digits: every attack",
     (
-        *(cell for item in ALL.items() for cell in unattacked(*item)),
-        *across(ALL, ANY_NORM, [Linf(0.05), Linf(0.1), Linf(EPS)], images=IMAGES, **MANY),
-        *(transferred(*item) for item in RANDOM.items()),
-        *across(UNDEFENDED, {"autoattack": standard}, [Linf(EPS), L2(1.0), L1(4.0)], images=IMAGES, **MANY),
-        *across(ALL, LINF, [Linf(EPS)], images=IMAGES, **SOME),
-        *across(DIFFPURE | SSNI, DEVIATED, [Linf(EPS)], images=IMAGES, **SOME),
-        *across(SSNI, ON_T, [Linf(EPS)], images=IMAGES, **SOME),
-        *across(ALL, ANY_NORM, [L2(1.0)], images=IMAGES, **SOME),
-        *across(ALL, {"apgd-ce": using(ApgdL1, n_steps=50)}, [L1(4.0)], images=IMAGES, **SOME),
-        *(cell for item in ALL.items() for cell in shapes(*item)),
-        *across(RANDOM, {"rand": using(rand, n_draws=20)}, [Linf(EPS)], images=IMAGES, **SOME),
-        *across(RANDOM, {"rand exact": using(rand, n_draws=10, differentiate=None, eot=10)}, [Linf(EPS)], images=IMAGES, **FEW),
+        *(cell for item in ALL.items() for cell in without_attack(*item)),
+        *across(ALL, USUAL, [Linf(0.05), Linf(0.1), *LINF], **SOME),
+        *(transfer(*item) for item in RANDOM.items()),
+        *across(RANDOM, RAND, LINF, **SOME),
+        *across(RANDOM, EXACT, LINF, **FEW),
+        *across(ALL, HELD, LINF, group="on t(x)", **SOME),
+        *across(SSNI_N, ON_T, LINF, group="on t(x)", **SOME),
+        *across(BARE, AUTOATTACK, [*LINF, L2(1.0), L1(4.0)], **MANY),
+        *across(BARE | SSNI_N, EVERY, LINF, **SOME),
+        *across(SSNI_N, DEVIATED, LINF, **SOME),
+        *across(BARE | SSNI_N, USUAL, [L2(1.0)], **SOME),
+        *across(BARE | SSNI_N, {"apgd-ce": using(ApgdL1, n_steps=N_STEPS)}, [L1(4.0)], **SOME),
+        *(cell for item in (BARE | SSNI_N).items() for cell in shapes(*item)),
     ),
 )

@@ -23,6 +23,8 @@ class Cell:
     """What bounds the attack, such as "Linf"; empty for evaluations without an attack."""
     eps: float | None = None
     """The radius, in units of the norm."""
+    group: str = ""
+    """Attacks of one group, such as those on the noise level, also get a worst case of their own."""
     images_of: str = ""
     """The label of an earlier cell whose adversarial images are judged, for a transfer attack."""
 
@@ -96,7 +98,12 @@ class Sweep:
 
 
 def across(
-    defenses: Mapping[str, Predict], attacks: Mapping[str, AttackMaker], budgets: Sequence[Threat], **fields: Any
+    defenses: Mapping[str, Predict],
+    attacks: Mapping[str, AttackMaker],
+    budgets: Sequence[Threat],
+    *,
+    group: str = "",
+    **fields: Any,
 ) -> tuple[Cell, ...]:
     """One cell per defence, attack and budget; an attack is a function from the threat to (attack, objective).
 
@@ -106,7 +113,7 @@ def across(
         if not given:
             raise ValueError(f"{name} is empty: give at least one.")
     return tuple(
-        Cell(defense, attack, Evaluation(defense, predict, **_of(make(threat)), **fields), *bound_of(threat))
+        Cell(defense, attack, Evaluation(defense, predict, **_of(make(threat)), **fields), *bound_of(threat), group)
         for defense, predict in defenses.items()
         for attack, make in attacks.items()
         for threat in budgets

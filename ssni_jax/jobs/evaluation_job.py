@@ -18,8 +18,9 @@ from ssni_jax.dist import global_rows, local_rows, make_mesh
 from ssni_jax.evals.prediction import make_predict, n_votes
 from ssni_jax.experiments import Evaluation
 from ssni_jax.files.atomic import write_arrays
-from ssni_jax.jobs.attack import Attacking, AttackRun
+from ssni_jax.jobs.attack import Attacking, AttackRun, header_of
 from ssni_jax.jobs.outcome import Batch, Outcome, as_record, judgement, save_stages
+from ssni_jax.jobs.programs import Programs
 from ssni_jax.jobs.run import Pause, WorkUnit, missing_blocks
 from ssni_jax.journal.evaluation import EVALUATED, MORE_DRAWS, merged
 from ssni_jax.journal.formats import accuracies
@@ -39,9 +40,17 @@ class EvaluationJob:
 
     noun = "images"
 
-    def __init__(self, experiment: Evaluation, predict: Predict, attack: Any, journal: Journal, command: str):
+    def __init__(
+        self,
+        experiment: Evaluation,
+        predict: Predict,
+        attack: Any,
+        journal: Journal,
+        command: str,
+        programs: Programs | None = None,
+    ):
         self.experiment, self.predict, self.journal, self.command = experiment, predict, journal, command
-        self.name, self.mesh = experiment.name, make_mesh()
+        self.name, self.mesh, self.programs = experiment.name, make_mesh(), programs or Programs()
         self.root = jax.random.key(experiment.seed)
         self.votes = n_votes(predict)
         self.n_draws = 0 if not self.is_attacked else -(-experiment.n_draws // self.votes) * self.votes
@@ -87,12 +96,24 @@ class EvaluationJob:
             return
         batch = self._batch(loaded)
         x, y = batch.rows["image"], batch.rows["label"]
-        classify = make_predict(self.mesh, self.experiment.n_slots)
-        self.classify = classify.lower(self.predict, batch.keys, x).compile()
+        n_slots = self.experiment.n_slots
+        classify, name = make_predict(self.mesh, n_slots), ("predict", n_slots)
+        self.classify = self.programs.compiled(name, classify, self.predict, batch.keys, x)
         if self.is_attacked and self.undefended is not None:
-            self.classify_bare = classify.lower(self.undefended, batch.keys, x).compile()
+            self.classify_bare = self.programs.compiled(name, classify, self.undefended, batch.keys, x)
         if self.attacking is not None:
             self.attacking.compile(batch.keys, x, y)
+
+    def prepare_all(self) -> None:
+        """Compiles all that a job without any record is going to need, while another one runs."""
+        units = self.plan()
+        loaded = self.load(units[0])
+        for unit in self.first_of_each_stage(units[0]):
+            self.prepare(unit, loaded)
+
+    def first_of_each_stage(self, first: WorkUnit) -> list[WorkUnit]:
+        """Units of the images of the first one, of every stage that has programs of its own."""
+        return [first]
 
     def work(self, unit: WorkUnit, loaded: dict[str, np.ndarray], pause: Pause) -> Outcome:
         batch = self._batch(loaded)
@@ -131,8 +152,7 @@ class EvaluationJob:
             write_arrays(folder / f"{name}.npz", {"id": ids, "image": outcome.attack.image[mine]})
         save_stages(self.experiment, self.journal.workdir, outcome, mine)
         records = [as_record(outcome, row) for row in mine]
-        curve = None if outcome.attack is None else outcome.attack.curve
-        self.journal.write(name, {"stage": EVALUATED, "curve": curve}, records)
+        self.journal.write(name, {"stage": EVALUATED, **header_of(outcome.attack)}, records)
         if self.attacking is not None:
             self.attacking.forget(unit)
 
@@ -178,7 +198,8 @@ class EvaluationJob:
         """What makes the adversarial images in the unit that judges them; None where they exist before."""
         if attack is None:
             return None
-        return Attacking(self.mesh, attack, self.experiment.objective.of(self.predict), self.journal.workdir)
+        objective = self.experiment.objective.of(self.predict)
+        return Attacking(self.mesh, attack, objective, self.journal.workdir, self.programs)
 
     def _batch(self, loaded: dict[str, np.ndarray]) -> Batch:
         rows = global_rows(self.mesh, loaded)

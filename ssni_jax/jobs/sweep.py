@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +16,14 @@ from ssni_jax.core.protocols import Predict
 from ssni_jax.data import AdversarialImages
 from ssni_jax.dist import make_mesh, whole
 from ssni_jax.experiments import Cell
+from ssni_jax.jobs.ahead import compiling_ahead
 from ssni_jax.jobs.evaluate import evaluate, networks_of, sources_of
+from ssni_jax.jobs.programs import Programs
 from ssni_jax.journal.evaluation import load_evaluated
 from ssni_jax.journal.formats import accuracies
 from ssni_jax.journal.identity import identity_of
 from ssni_jax.journal.rows import summarise
+from ssni_jax.journal.sweep import PLACE
 from ssni_jax.lifecycle import Stopper
 from ssni_jax.zoo import check_fit, resolve
 
@@ -38,8 +42,7 @@ class PlacedCell(NamedTuple):
 
     def facts(self) -> dict[str, Any]:
         """What sweep.json holds of it."""
-        place = {name: getattr(self.cell, name) for name in ("defense", "attack", "norm", "eps")}
-        return {**place, "n_images": self.cell.n_images, "workdir": self.workdir}
+        return {name: getattr(self.cell, name) for name in PLACE} | {"workdir": self.workdir}
 
 
 def place_cells(cells: Sequence[Cell], runs: Path) -> list[PlacedCell]:
@@ -69,7 +72,11 @@ def run_cells(
     `changed` is told of all cells at the start, and again when the workdir of another one is known.
     """
     changed(placed)
-    pace, chosen = _Pace(len(wanted)), [i for i, cell in enumerate(placed) if cell.cell.label in wanted]
+    pace, programs, chosen = (
+        _Pace(len(wanted)),
+        Programs(),
+        [i for i, cell in enumerate(placed) if cell.cell.label in wanted],
+    )
     for number, i in enumerate(chosen, start=1):
         place = f"cell {number} of {len(chosen)}"
         _say(f"{place}: {placed[i].cell.label}{pace.left(number - 1)}")
@@ -77,18 +84,27 @@ def run_cells(
             if placed[i].workdir is None:
                 placed[i] = transferred(placed[i], placed, runs)
                 changed(placed)
-            with pace:
-                _run(placed[i], stopper)
+            with pace, _ahead([placed[later] for later in chosen[number : number + 1]], programs):
+                _run(placed[i], stopper, programs)
         except Exception:
             message = f"ssni: {place} failed, {placed[i].cell.label}; what is finished stays, and the command resumes."
             print(message, file=sys.stderr, flush=True)
             raise
 
 
-def _run(placed: PlacedCell, stopper: Stopper) -> None:
+def _ahead(following: Sequence[PlacedCell], programs: Programs) -> AbstractContextManager[None]:
+    """Compiles for the next cell, if there is one and it can be known."""
+    if not following or following[0].workdir is None:
+        return nullcontext()
+    evaluation = following[0].cell.evaluation
+    attack = resolve(evaluation.attack, whole(make_mesh()))
+    return compiling_ahead(evaluation, following[0].predict, attack, following[0].workdir, programs)
+
+
+def _run(placed: PlacedCell, stopper: Stopper, programs: Programs) -> None:
     """Evaluates one cell and shows its accuracy."""
     assert placed.workdir is not None
-    evaluate(placed.cell.evaluation, placed.predict, placed.workdir, stopper)
+    evaluate(placed.cell.evaluation, placed.predict, placed.workdir, stopper, programs)
     _say(f"  {accuracies(summarise('', load_evaluated(placed.workdir).records))}")
 
 

@@ -17,6 +17,7 @@ class Evaluated(NamedTuple):
     """One evaluated predictor; `missing` lists the planned images that lack a record or some of the planned draws.
 
     `curves` are the attack's, one per unit: mean loss and share of wrong draws after every iteration, over `n` images.
+    `attack_seconds` is the wall time of the attack per image, without compilation, None without an attack.
     `sanity` is what `ssni evaluate --sanity` found out about the attack, None without it.
     """
 
@@ -28,6 +29,7 @@ class Evaluated(NamedTuple):
     missing: list[int]
     curves: list[dict[str, Any]]
     sanity: dict[str, Any] | None = None
+    attack_seconds: float | None = None
 
 
 def load_evaluated(workdir: Path, ids: Sequence[int] | None = None) -> Evaluated:
@@ -41,7 +43,15 @@ def load_evaluated(workdir: Path, ids: Sequence[int] | None = None) -> Evaluated
     curves = [{**unit.header["curve"], "n": len(unit.records)} for unit in judged]
     kept = [records[id] for id in planned if id in records]
     sanity = read_json(workdir / SANITY) if (workdir / SANITY).exists() else None
-    return Evaluated(workdir, str(run["defense"]), experiment, run, kept, missing, curves, sanity)
+    seconds = seconds_per_image(units)
+    return Evaluated(workdir, str(run["defense"]), experiment, run, kept, missing, curves, sanity, seconds)
+
+
+def seconds_per_image(units: Sequence[StoredUnit]) -> float | None:
+    """Wall time of the attack over all units, those of an ensemble's attacks included, per image that was judged."""
+    seconds = [unit.header["attack_seconds"] for unit in units if unit.header.get("attack_seconds") is not None]
+    n_judged = sum(len(unit.records) for unit in units if unit.header["stage"] == EVALUATED)
+    return sum(seconds) / n_judged if seconds and n_judged else None
 
 
 def merged(units: Iterable[StoredUnit]) -> dict[int, EvaluationRecord]:

@@ -11,6 +11,7 @@ from ssni_jax.journal.formats import percent, percent_interval
 from ssni_jax.journal.rows import summarise
 
 SWEEP = "sweep.json"
+PLACE = ("defense", "attack", "norm", "eps", "group", "n_images")
 
 
 class SweptCell(NamedTuple):
@@ -20,6 +21,7 @@ class SweptCell(NamedTuple):
     attack: str
     norm: str
     eps: float | None
+    group: str
     n_images: int
     path: Path | None
     run: Evaluated | None
@@ -74,7 +76,7 @@ def load_sweep(path: str | Path) -> Swept:
 
 def _cell(path: Path, stored: dict[str, Any], ids: Sequence[int]) -> SweptCell:
     """One cell with its own images alone: another sweep may have evaluated more of them."""
-    place = {name: stored[name] for name in ("defense", "attack", "norm", "eps", "n_images")}
+    place = {name: stored[name] for name in PLACE}
     workdir = None if stored["workdir"] is None else Path(os.path.normpath(path / stored["workdir"]))
     has_begun = workdir is not None and (workdir / "run.json").exists()
     run = load_evaluated(workdir, ids[: place["n_images"]]) if has_begun else None
