@@ -54,17 +54,16 @@ class SweepCells:
             return
         wanted = [cell.label for cell in (sweep.cells if self.only is None else sweep.only(self.only))]
         runs = self.runs or self.workdir
-        with Stopper(self.command) as stopper:
+        with Stopper(self.command(self.only)) as stopper:
             with stopper.nothing_to_lose():
                 placed = place_cells(sweep.cells, runs)
             run_cells(placed, wanted, runs, stopper, partial(self.write, sweep))
         if jax.process_index() == 0:
             print(f"{status(self.workdir)}\nNext: ssni report {self.workdir}")
 
-    @property
-    def command(self) -> str:
-        """The command line that resumes."""
-        options = {"--runs": self.runs, "--only": self.only, "--n-images": self.n_images}
+    def command(self, only: str | None = None) -> str:
+        """The command line that resumes, all cells or some."""
+        options = {"--runs": self.runs, "--only": only, "--n-images": self.n_images}
         given = [part for name, value in options.items() if value is not None for part in (name, str(value))]
         return shlex.join(["ssni", "sweep", str(self.config), "--workdir", str(self.workdir), *given])
 
@@ -72,7 +71,7 @@ class SweepCells:
         """sweep.json, on process 0."""
         if jax.process_index() == 0:
             ids = max((cell.evaluation.ids for cell in sweep.cells), key=len)
-            write_sweep(self.workdir, sweep.name, self.command, ids, [cell.facts() for cell in cells])
+            write_sweep(self.workdir, sweep.name, self.command(), ids, [cell.facts() for cell in cells])
 
 
 def at_most(cell: Cell, n_images: int) -> Cell:

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from ssni_jax.report.figures.style import CLEAN, INK, PAPER, RULE, STYLE, as_svg
 
-CELL_WIDTH, ROW_HEIGHT, CHARACTER = 0.98, 0.34, 0.075  # inches
+CELL_WIDTH, ROW_HEIGHT, CHARACTER, EDGE = 0.98, 0.34, 0.075, 0.02  # inches
 DARKEST = 0.62  # opacity of 100 %, under which text stays readable on light and on dark pages
 
 Row = Mapping[str, Any]
@@ -21,10 +21,10 @@ def heat_map(rows: Sequence[Row], is_paper: bool = False) -> Figure:
     defenses = list(dict.fromkeys(row["defense"] for row in rows))
     lines = _lines(rows)
     margin = CHARACTER * max(len(attack) for attack, _ in lines) + 0.15
-    width, height = margin + CELL_WIDTH * len(defenses), ROW_HEIGHT * (len(lines) + 1)
+    width, height = margin + CELL_WIDTH * len(defenses) + EDGE, ROW_HEIGHT * (len(lines) + 1) + EDGE
     with matplotlib.rc_context(PAPER if is_paper else STYLE):
         figure = Figure(figsize=(width, height))
-        axes = figure.add_axes((margin / width, 0.0, 1 - margin / width, 1.0))
+        axes = figure.add_axes((margin / width, EDGE / height, 1 - (margin + EDGE) / width, 1 - EDGE / height))
         axes.set(xlim=(0, len(defenses)), ylim=(len(lines), -1))
         axes.axis("off")
         for column, defense in enumerate(defenses):
@@ -40,7 +40,7 @@ def heat_map(rows: Sequence[Row], is_paper: bool = False) -> Figure:
                 weight="bold" if is_head else "normal",
             )
             for row in cells or ():
-                _cell(axes, defenses.index(row["defense"]), number, row)
+                _cell(axes, defenses.index(row["defense"]), number, row, PAPER["grid.color"] if is_paper else RULE)
         return figure
 
 
@@ -62,12 +62,12 @@ def _lines(rows: Sequence[Row]) -> list[tuple[str, list[Row] | None]]:
     return lines
 
 
-def _cell(axes: Axes, column: int, line: int, row: Row) -> None:
+def _cell(axes: Axes, column: int, line: int, row: Row, rule: str) -> None:
     """The accuracy on its colour, and below it the interval and the number of images."""
     low, high = (100 * end for end in row["accuracy_ci"])
     look: Any = {"facecolor": CLEAN, "alpha": DARKEST * row["accuracy"], "linewidth": 0}
     axes.add_patch(Rectangle((column, line), 1, 1, **look))
-    axes.add_patch(Rectangle((column, line), 1, 1, facecolor="none", edgecolor=RULE, linewidth=0.5))
+    axes.add_patch(Rectangle((column, line), 1, 1, facecolor="none", edgecolor=rule, linewidth=0.5))
     axes.text(column + 0.5, line + 0.36, f"{100 * row['accuracy']:.1f}", ha="center", va="center")
     small: Any = {"ha": "center", "va": "center", "fontsize": 5.6}
     axes.text(column + 0.5, line + 0.78, f"[{low:.0f}, {high:.0f}]  n {row['n']}", **small)
