@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "evaluate.Evaluate",
     "judge": "evaluate.Judge",
     "sanity": "sanity.Sanity",
+    "sweep": "sweep.SweepCells",
     "certify": "certify.Certify",
     "compare": "compare.Compare",
     "check-gradient": "check_gradient.CheckGradient",

@@ -20,7 +20,8 @@ from ssni_jax.presets import SETTINGS
 from ssni_jax.zoo import bundled_path
 
 ROOT = Path(__file__).parent.parent
-CONFIGS = sorted((ROOT / "configs").glob("*.py"))
+SWEEPS = sorted((ROOT / "configs").glob("sweep_*.py"))
+CONFIGS = sorted({*(ROOT / "configs").glob("*.py")} - {*SWEEPS})
 TOY = {
     name: str(ROOT / "tests" / "configs" / f"toy_{name}.py") for name in ("evaluation", "certification", "calibration")
 }
@@ -177,6 +178,16 @@ def test_every_config_is_short_builds_and_lists_its_fields(config, capsys, data_
         main([command, str(config), "--fields"])
     assert stop.value.code == 0
     assert "--seed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("config", SWEEPS, ids=lambda path: path.stem)
+def test_every_sweep_builds_and_lists_its_cells(config, tmp_path, capsys):
+    main(["sweep", str(config), "--workdir", str(tmp_path), "--list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len({*lines}) > 50 and all(line.endswith(" images") for line in lines)
+    assert refused(capsys, "sweep", config, "--workdir", tmp_path, "--only", "none such") and not list(
+        tmp_path.iterdir()
+    )
 
 
 def test_data_that_do_not_fit_the_networks_or_lack_labels_are_named(tmp_path, capsys):

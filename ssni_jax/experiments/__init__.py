@@ -3,6 +3,7 @@
 from ssni_jax.experiments.certification import Certification
 from ssni_jax.experiments.evaluation import Evaluation
 from ssni_jax.experiments.reference_norms import ReferenceNorms
+from ssni_jax.experiments.sweep import Cell, Sweep, across
 from ssni_jax.experiments.training import Training
 
-__all__ = ["Certification", "Evaluation", "ReferenceNorms", "Training"]
+__all__ = ["Cell", "Certification", "Evaluation", "ReferenceNorms", "Sweep", "Training", "across"]

@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from ssni_jax.core.types import Keys, Tree
 from ssni_jax.dist import agree, global_rows, local_rows
 from ssni_jax.evals.attacked import Chunk, Driver, Progress, make_driver
 from ssni_jax.files.atomic import write_arrays
+from ssni_jax.jobs.programs import CompiledPrograms
 from ssni_jax.jobs.run import Pause, WorkUnit
 
 SAVE_EVERY_S = 60.0
@@ -28,7 +30,7 @@ Answer = Callable[[int, Any], np.ndarray]
 
 
 class AttackRun(NamedTuple):
-    """The images an attack ended with, what it knew about them, and its curve over the iterations.
+    """The images an attack ended with, what it knew about them, its curve over the iterations, and its wall time.
 
     `curve["judged"]` are the iterations whose image was judged, and `iterates` the answers there, [B, n], of this
     process's rows.
@@ -38,6 +40,7 @@ class AttackRun(NamedTuple):
     known: Attacked | None
     curve: dict[str, list[Any]] | None
     iterates: np.ndarray | None = None
+    seconds: float | None = None
 
     @classmethod
     def given(cls, image: Any) -> "AttackRun":
@@ -61,6 +64,15 @@ class AttackRun(NamedTuple):
         return {} if self.iterates is None else {"iterates": self.iterates[row].tolist()}
 
 
+class Reached(NamedTuple):
+    """Where an attack is: the iterations made, the state after them, the curve, and the wall time so far."""
+
+    i: int
+    state: Tree
+    curve: dict[str, list[float]]
+    seconds: float
+
+
 class Attacking:
     """An attack on an objective, compiled once for all units.
 
@@ -69,11 +81,11 @@ class Attacking:
     """
 
     def __init__(
-        self, mesh: Mesh, attack: Attack, objective: Objective, workdir: Path, *,
+        self, mesh: Mesh, attack: Attack, objective: Objective, workdir: Path, programs: CompiledPrograms, *,
         falls_at: float | None = None, judge_every: int | None = None,
     ):  # fmt: skip
         self.attack, self.objective, self.mesh, self.workdir = attack, objective, mesh, workdir
-        self.falls_at, self.judge_every = falls_at, judge_every
+        self.programs, self.falls_at, self.judge_every = programs, falls_at, judge_every
         self.driver, self.is_compiled = make_driver(mesh, attack, None, judge_every), False
 
     def like(self, attack: Attack) -> "Attacking":
@@ -86,23 +98,26 @@ class Attacking:
         """Compiles all that `run` calls, once."""
         if self.is_compiled:
             return
-        values = self.attack, self.objective, keys
-        init = self.driver.init.lower(*values, x, y).compile()
-        shapes = jax.eval_shape(self.driver.init, *values, x, y)
-        state = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=x.sharding), shapes)
-        advance = self.driver.advance.lower(*values, jnp.asarray(0), state, x, y).compile()
-        result = self.driver.result.lower(self.attack, state).compile()
+        values, n_chunk = (self.attack, self.objective, keys), self.driver.n_chunk
+        init = self.programs.compiled("init", self.driver.init, *values, x, y)
+        state = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=x.sharding), init.out_info)
+        name = ("advance", n_chunk)
+        advance = self.programs.compiled(name, self.driver.advance, *values, jnp.asarray(0), state, x, y)
+        result = self.programs.compiled("result", self.driver.result, self.attack, state)
         chunk, mask = advance.out_info, jax.ShapeDtypeStruct(y.shape, bool, sharding=y.sharding)
-        progress = self.driver.progress.lower(chunk.loss, chunk.broken, 0, mask, 0.0).compile()
-        self.driver, self.is_compiled = Driver(self.driver.n_chunk, init, advance, result, progress), True
+        shown = chunk.loss, chunk.broken, 0, mask, 0.0
+        progress = self.programs.compiled("progress", self.driver.progress, *shown)
+        self.driver, self.is_compiled = Driver(n_chunk, init, advance, result, progress), True
 
     def run(
         self, unit: WorkUnit, keys: Keys, rows: Mapping[str, jax.Array], pause: Pause, answer: Answer | None = None
     ) -> AttackRun:
         """All iterations, from the saved state where there is one of these rows."""
         x, y, n = rows["image"], rows["label"], self.attack.n_iterations
-        i, state, curve = self._restored(unit, self.driver.init(self.attack, self.objective, keys, x, y), rows)
         saved = time.monotonic()
+        start = self.driver.init(self.attack, self.objective, keys, x, y)
+        i, state, curve, before = self._restored(unit, start, rows)
+        begun = saved - before
         while i < n:
             n_made = min(self.driver.n_chunk, n - i)
             chunk = self.driver.advance(self.attack, self.objective, keys, jnp.asarray(i), state, x, y)
@@ -114,14 +129,16 @@ class Attacking:
                 break
             if i < n:
                 self._judge(i, state, curve, answer)
-                pause(lambda i=i, state=state: self._save(unit, i, state, curve, rows))
+                save = partial(self._save, unit, Reached(i, state, curve, time.monotonic() - begun), rows)
+                pause(save)
                 is_due = time.monotonic() - saved > SAVE_EVERY_S
                 if agree(None, int(is_due) or None):  # all processes save the same iteration
-                    self._save(unit, i, state, curve, rows)
+                    save()
                     saved = time.monotonic()
         self._judge(i, state, curve, answer, is_last=True)
-        known, labels = self.driver.result(self.attack, state), curve.pop("labels")
-        return AttackRun(known.image, known, curve, np.transpose(labels) if labels else None)
+        known, labels = jax.block_until_ready(self.driver.result(self.attack, state)), curve.pop("labels")
+        iterates = np.transpose(labels) if labels else None
+        return AttackRun(known.image, known, curve, iterates, time.monotonic() - begun)
 
     def last_keys(self, keys: Keys) -> Keys:
         """The keys of the first draw of the attack's last iteration."""
@@ -149,21 +166,27 @@ class Attacking:
         place = f"{jax.process_index()}of{jax.process_count()}"
         return self.workdir / "states" / f"{unit.name}-{place}.npz"
 
-    def _save(self, unit: WorkUnit, i: int, state: Tree, curve: dict[str, list[Any]], rows: Mapping[str, Any]) -> None:
-        leaves = {f"leaf{k}": local_rows(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
-        about = {"i": np.asarray(i), "ids": local_rows(rows["id"]), **{k: np.asarray(v) for k, v in curve.items()}}
-        write_arrays(self._path(unit), {**leaves, **about})
+    def _save(self, unit: WorkUnit, reached: Reached, rows: Mapping[str, Any]) -> None:
+        leaves = {f"leaf{k}": local_rows(leaf) for k, leaf in enumerate(jax.tree.leaves(reached.state))}
+        about = {"i": np.asarray(reached.i), "seconds": np.asarray(reached.seconds), "ids": local_rows(rows["id"])}
+        curve = {name: np.asarray(values) for name, values in reached.curve.items()}
+        write_arrays(self._path(unit), {**leaves, **about, **curve})
 
-    def _restored(self, unit: WorkUnit, start: Tree, rows: Mapping[str, Any]) -> tuple[int, Tree, dict[str, list[Any]]]:
+    def _restored(self, unit: WorkUnit, start: Tree, rows: Mapping[str, Any]) -> Reached:
         """Where the attack was when it was stopped, if every process has the state of the same iteration and rows."""
         leaves, structure = jax.tree.flatten(start)
         stored = _read(self._path(unit), [local_rows(leaf) for leaf in leaves], local_rows(rows["id"]))
         i = -1 if stored is None else int(stored["i"])
         if np.unique(multihost_utils.process_allgather(np.asarray(i))).tolist() != [i] or stored is None:
-            return 0, start, {name: [] for name in CURVES}
+            return Reached(0, start, {name: [] for name in CURVES}, 0.0)
         parts = global_rows(self.mesh, {str(k): stored[f"leaf{k}"] for k in range(len(leaves))})
         state = jax.tree.unflatten(structure, [parts[str(k)] for k in range(len(leaves))])
-        return i, state, {name: stored[name].tolist() for name in CURVES}
+        return Reached(i, state, {name: stored[name].tolist() for name in CURVES}, float(stored["seconds"]))
+
+
+def header_of(run: AttackRun | None) -> dict[str, Any]:
+    """What the header of a unit keeps of its attack: the curve, and the wall time without compilation."""
+    return {"curve": None if run is None else run.curve, "attack_seconds": None if run is None else run.seconds}
 
 
 def _read(path: Path, like: list[np.ndarray], ids: np.ndarray) -> dict[str, np.ndarray] | None:

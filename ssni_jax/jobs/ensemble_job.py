@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from ssni_jax.attacks import Attack, Ensemble
+from ssni_jax.attacks import Ensemble
 from ssni_jax.core.protocols import Predict
 from ssni_jax.core.rng import fold
 from ssni_jax.experiments import Evaluation
 from ssni_jax.files.atomic import write_arrays
-from ssni_jax.jobs.attack import Attacking, AttackRun
+from ssni_jax.jobs.attack import Attacking, AttackRun, header_of
 from ssni_jax.jobs.evaluation_job import ATTACK, ITERATE, EvaluationJob
 from ssni_jax.jobs.outcome import Batch, Outcome
+from ssni_jax.jobs.programs import CompiledPrograms, structure_of
 from ssni_jax.jobs.run import Pause, WorkUnit
 from ssni_jax.journal.ensemble import STAGE, Stages
 from ssni_jax.journal.evaluation import EVALUATED
@@ -37,9 +37,17 @@ class EnsembleJob(EvaluationJob):
     alone, such as target classes, are one program.
     """
 
-    def __init__(self, experiment: Evaluation, predict: Predict, attack: Ensemble, journal: Journal, command: str):
-        super().__init__(experiment, predict, None, journal, command)
-        self.ensemble, self.programs = attack, {}
+    def __init__(
+        self,
+        experiment: Evaluation,
+        predict: Predict,
+        attack: Ensemble,
+        journal: Journal,
+        command: str,
+        programs: CompiledPrograms | None = None,
+    ):
+        super().__init__(experiment, predict, None, journal, command, programs)
+        self.ensemble, self.attackings = attack, {}
         self.objective = experiment.objective.of(predict)
 
     @property
@@ -70,6 +78,10 @@ class EnsembleJob(EvaluationJob):
         batch = self._batch(loaded)
         self._program(unit).compile(batch.keys, batch.rows["image"], batch.rows["label"])
 
+    def first_of_each_stage(self, first: WorkUnit) -> list[WorkUnit]:
+        stages = [WorkUnit(f"{STAGE}{name}", first.ids, name) for name in self.ensemble.stages]
+        return [*stages, WorkUnit(EVALUATED, first.ids)]
+
     def work(self, unit: WorkUnit, loaded: dict[str, np.ndarray], pause: Pause) -> Any:
         if not is_stage(unit):
             return super().work(unit, loaded, pause)
@@ -89,7 +101,7 @@ class EnsembleJob(EvaluationJob):
         name = WorkUnit(unit.stage, tuple(ids.tolist())).name
         write_arrays(self._path(name), {"id": ids, "image": outcome.attack.image[mine]})
         records = [stage_record(outcome, row) for row in mine]
-        self.journal.write(name, {"stage": unit.stage, "curve": outcome.attack.curve}, records)
+        self.journal.write(name, {"stage": unit.stage, **header_of(outcome.attack)}, records)
         self._program(unit).forget(unit)
 
     def records(self, outcome: Outcome, rows: Sequence[int]) -> list[dict[str, Any]]:
@@ -117,21 +129,17 @@ class EnsembleJob(EvaluationJob):
         """The attack of a stage, sharing what an earlier one of the same structure has compiled."""
         attack = self.ensemble.stages[unit.of]
         structure = structure_of(attack)
-        if structure not in self.programs:
+        if structure not in self.attackings:
             stops = {"falls_at": float(self.ensemble.falls_at), "judge_every": self.experiment.judge_every}
-            self.programs[structure] = Attacking(self.mesh, attack, self.objective, self.journal.workdir, **stops)
-        return self.programs[structure]
+            self.attackings[structure] = Attacking(
+                self.mesh, attack, self.objective, self.journal.workdir, self.programs, **stops
+            )
+        return self.attackings[structure]
 
 
 def is_stage(unit: WorkUnit) -> bool:
     """Whether the unit is one attack's, and not the judgement's."""
     return unit.stage.startswith(STAGE)
-
-
-def structure_of(attack: Attack) -> tuple[Any, ...]:
-    """What programs depend on: the structure of the value, shapes and types of its numbers."""
-    leaves, structure = jax.tree.flatten(attack)
-    return structure, *((np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves)
 
 
 def stage_record(outcome: StageOutcome, row: int) -> dict[str, Any]:

@@ -8,10 +8,12 @@ import numpy as np
 
 from ssni_jax.attacks import Ensemble
 from ssni_jax.core.protocols import Predict
+from ssni_jax.data import Source
 from ssni_jax.dist import make_mesh, wait_for_all, whole
 from ssni_jax.experiments import Evaluation
 from ssni_jax.jobs.ensemble_job import EnsembleJob
 from ssni_jax.jobs.evaluation_job import EvaluationJob
+from ssni_jax.jobs.programs import CompiledPrograms
 from ssni_jax.jobs.run import run
 from ssni_jax.jobs.start import opened
 from ssni_jax.journal.identity import precision_of
@@ -20,13 +22,16 @@ from ssni_jax.lifecycle import Stopper
 from ssni_jax.zoo import resolve
 
 
-def evaluate(experiment: Evaluation, predict: Predict, workdir: Path, stopper: Stopper) -> None:
-    """Evaluates every image that lacks a record or draws; `predict` is the experiment's with its networks in place."""
+def evaluate(
+    experiment: Evaluation, predict: Predict, workdir: Path, stopper: Stopper, programs: CompiledPrograms | None = None
+) -> None:
+    """Evaluates every image that lacks a record or draws; `predict` is the experiment's with its networks in place.
+
+    `programs` are those that other evaluations of this process have compiled.
+    """
     attack = resolve(experiment.attack, whole(make_mesh()))
-    sources = {"images": experiment.images, "adversarial": experiment.adversarial}
-    identity = opened(workdir, experiment, networks_of(predict, attack), sources)
-    kind = EnsembleJob if isinstance(attack, Ensemble) else EvaluationJob
-    job = kind(experiment, predict, attack, Journal(workdir, identity["hash"]), stopper.command)
+    identity = opened(workdir, experiment, networks_of(predict, attack), sources_of(experiment))
+    job = make_job(experiment, predict, attack, Journal(workdir, identity["hash"]), stopper.command, programs)
     if jax.process_index() == 0:
         job.write_facts()
     with precision_of(experiment):
@@ -34,6 +39,17 @@ def evaluate(experiment: Evaluation, predict: Predict, workdir: Path, stopper: S
     if jax.process_index() == 0:
         job.write_facts(**job.facts_at_end())
     wait_for_all("evaluated")
+
+
+def make_job(experiment: Evaluation, predict: Predict, attack: Any, *rest: Any) -> EvaluationJob:
+    """The job of an experiment whose predictor and attack have their networks in place."""
+    kind = EnsembleJob if isinstance(attack, Ensemble) else EvaluationJob
+    return kind(experiment, predict, attack, *rest)
+
+
+def sources_of(experiment: Evaluation) -> dict[str, Source | None]:
+    """The images whose content is part of the identity."""
+    return {"images": experiment.images, "adversarial": experiment.adversarial}
 
 
 def networks_of(predict: Predict, attack: Any) -> dict[str, Any]:

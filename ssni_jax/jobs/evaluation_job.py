@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,10 +18,11 @@ from ssni_jax.dist import global_rows, local_rows, make_mesh
 from ssni_jax.evals.prediction import make_predict, n_votes
 from ssni_jax.experiments import Evaluation
 from ssni_jax.files.atomic import write_arrays
-from ssni_jax.jobs.attack import Answer, Attacking, AttackRun
+from ssni_jax.jobs.attack import Answer, Attacking, AttackRun, header_of
 from ssni_jax.jobs.outcome import Batch, Outcome, as_record, judgement, save_stages
+from ssni_jax.jobs.programs import CompiledPrograms
 from ssni_jax.jobs.run import Pause, WorkUnit, missing_blocks
-from ssni_jax.journal.evaluation import EVALUATED, MORE_DRAWS, merged
+from ssni_jax.journal.evaluation import EVALUATED, MORE_DRAWS, merged, saved_images
 from ssni_jax.journal.formats import accuracies
 from ssni_jax.journal.records import answers_of
 from ssni_jax.journal.rows import summarise
@@ -41,9 +41,17 @@ class EvaluationJob:
 
     noun = "images"
 
-    def __init__(self, experiment: Evaluation, predict: Predict, attack: Any, journal: Journal, command: str):
+    def __init__(
+        self,
+        experiment: Evaluation,
+        predict: Predict,
+        attack: Any,
+        journal: Journal,
+        command: str,
+        programs: CompiledPrograms | None = None,
+    ):
         self.experiment, self.predict, self.journal, self.command = experiment, predict, journal, command
-        self.name, self.mesh = experiment.name, make_mesh()
+        self.name, self.mesh, self.programs = experiment.name, make_mesh(), programs or CompiledPrograms()
         self.root = jax.random.key(experiment.seed)
         self.votes = n_votes(predict)
         self.n_draws = 0 if not self.is_attacked else -(-experiment.n_draws // self.votes) * self.votes
@@ -89,12 +97,24 @@ class EvaluationJob:
             return
         batch = self._batch(loaded)
         x, y = batch.rows["image"], batch.rows["label"]
-        classify = make_predict(self.mesh, self.experiment.n_slots)
-        self.classify = classify.lower(self.predict, batch.keys, x).compile()
+        n_slots = self.experiment.n_slots
+        classify, name = make_predict(self.mesh, n_slots), ("predict", n_slots)
+        self.classify = self.programs.compiled(name, classify, self.predict, batch.keys, x)
         if self.is_attacked and self.undefended is not None:
-            self.classify_bare = classify.lower(self.undefended, batch.keys, x).compile()
+            self.classify_bare = self.programs.compiled(name, classify, self.undefended, batch.keys, x)
         if self.attacking is not None:
             self.attacking.compile(batch.keys, x, y)
+
+    def prepare_all(self) -> None:
+        """Compiles all that a job without any record is going to need, while another one runs."""
+        units = self.plan()
+        loaded = self.load(units[0])
+        for unit in self.first_of_each_stage(units[0]):
+            self.prepare(unit, loaded)
+
+    def first_of_each_stage(self, first: WorkUnit) -> list[WorkUnit]:
+        """Units of the images of the first one, of every stage that has programs of its own."""
+        return [first]
 
     def work(self, unit: WorkUnit, loaded: dict[str, np.ndarray], pause: Pause) -> Outcome:
         batch = self._batch(loaded)
@@ -134,8 +154,7 @@ class EvaluationJob:
             write_arrays(folder / f"{name}.npz", {"id": ids, "image": outcome.attack.image[mine]})
         save_stages(self.experiment, self.journal.workdir, outcome, mine)
         records = self.records(outcome, mine)
-        curve = None if outcome.attack is None else outcome.attack.curve
-        self.journal.write(name, {"stage": EVALUATED, "curve": curve}, records)
+        self.journal.write(name, {"stage": EVALUATED, **header_of(outcome.attack)}, records)
         if self.attacking is not None:
             self.attacking.forget(unit)
 
@@ -186,7 +205,7 @@ class EvaluationJob:
         if attack is None:
             return None
         objective, every = self.experiment.objective.of(self.predict), self.experiment.judge_every
-        return Attacking(self.mesh, attack, objective, self.journal.workdir, judge_every=every)
+        return Attacking(self.mesh, attack, objective, self.journal.workdir, self.programs, judge_every=every)
 
     def _answer(self, keys: Keys) -> Answer:
         """The predictor's own answer on an iterate, under the fold of these keys with the number of its iteration."""
@@ -207,23 +226,6 @@ def undefended_of(predict: Predict) -> Any:
     """The predictor's classifier without purification; None where a predictor has none to offer."""
     bare = getattr(predict, "undefended", None)
     return None if bare is None else bare()
-
-
-def saved_images(workdir: Path, ids: np.ndarray) -> np.ndarray:
-    """The adversarial images of earlier units, in the order of `ids`."""
-    images: dict[int, np.ndarray] = {}
-    for path in sorted((workdir / "adversarial").glob("*.npz")):
-        with np.load(path) as stored:
-            wanted = np.isin(stored["id"], ids)
-            if wanted.any():
-                images.update(zip(stored["id"][wanted].tolist(), stored["image"][wanted], strict=True))
-    lacking = sorted(set(ids.tolist()) - set(images))
-    if lacking:
-        raise FileNotFoundError(
-            f"{workdir}/adversarial lacks the adversarial image {lacking[0]}, which further draws need: "
-            "restore the folder, or evaluate into a new --workdir."
-        )
-    return np.stack([images[id] for id in ids.tolist()])
 
 
 def on_host(trace: Trace | None) -> Any:

@@ -1,6 +1,6 @@
 """One evaluation as it is on disk: its records, merged from the units of every job that worked on it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ class Evaluated(NamedTuple):
 
     `curves` are the attack's, one per unit: mean loss and share of wrong draws after every iteration, over `n` images,
     and the share of wrong answers (`answered_wrong`) after the iterations in `judged`.
+    `attack_seconds` is the wall time of the attack per image, without compilation, None without an attack.
     `sanity` is what `ssni evaluate --sanity` found out about the attack, None without it.
     """
 
@@ -31,19 +32,28 @@ class Evaluated(NamedTuple):
     missing: list[int]
     curves: list[dict[str, Any]]
     sanity: dict[str, Any] | None = None
+    attack_seconds: float | None = None
 
 
-def load_evaluated(workdir: Path) -> Evaluated:
-    """Everything that `ssni evaluate` has written into one workdir; images no longer planned are left out."""
+def load_evaluated(workdir: Path, ids: Sequence[int] | None = None) -> Evaluated:
+    """What `ssni evaluate` has written into one workdir about the images `ids`, by default those it was to evaluate."""
     experiment, run = read_run(workdir)
     units = Journal(workdir, experiment["hash"]).units()
-    records, planned = merged(units), sorted(set(run["ids"]))
+    records, planned = merged(units), sorted(set(run["ids"] if ids is None else ids))
     n_draws = run.get("n_draws", 0)
     missing = [id for id in planned if id not in records or len(draws_of(records[id])) < n_draws]
     curves = [_curve(unit) for unit in units if unit.header["stage"] == EVALUATED and unit.header.get("curve")]
     kept = [records[id] for id in planned if id in records]
     sanity = read_json(workdir / SANITY) if (workdir / SANITY).exists() else None
-    return Evaluated(workdir, str(run["defense"]), experiment, run, kept, missing, curves, sanity)
+    seconds = seconds_per_image(units)
+    return Evaluated(workdir, str(run["defense"]), experiment, run, kept, missing, curves, sanity, seconds)
+
+
+def seconds_per_image(units: Sequence[StoredUnit]) -> float | None:
+    """Wall time of the attack over all units, those of an ensemble's attacks included, per image that was judged."""
+    seconds = [unit.header["attack_seconds"] for unit in units if unit.header.get("attack_seconds") is not None]
+    n_judged = sum(len(unit.records) for unit in units if unit.header["stage"] == EVALUATED)
+    return sum(seconds) / n_judged if seconds and n_judged else None
 
 
 def _curve(unit: StoredUnit) -> dict[str, Any]:
@@ -69,3 +79,20 @@ def merged(units: Iterable[StoredUnit]) -> dict[int, EvaluationRecord]:
         if id in records and len(draws_of(records[id])) == first:
             records[id] = joined(records[id], further[id, first])
     return records
+
+
+def saved_images(workdir: Path, ids: np.ndarray) -> np.ndarray:
+    """The adversarial images of earlier units, in the order of `ids`."""
+    images: dict[int, np.ndarray] = {}
+    for path in sorted((workdir / "adversarial").glob("*.npz")):
+        with np.load(path) as stored:
+            wanted = np.isin(stored["id"], ids)
+            if wanted.any():
+                images.update(zip(stored["id"][wanted].tolist(), stored["image"][wanted], strict=True))
+    lacking = sorted(set(ids.tolist()) - set(images))
+    if lacking:
+        raise FileNotFoundError(
+            f"{workdir}/adversarial lacks the adversarial image {lacking[0]}, which further draws need: "
+            "restore the folder, or evaluate into a new --workdir."
+        )
+    return np.stack([images[id] for id in ids.tolist()])

@@ -23,23 +23,23 @@ def summarise(name: str, records: Records) -> dict[str, Any]:
         "defense": name,
         "n": len(records),
         "n_draws": n_draws(records),
-        **_proportion("clean", clean_scores(records)),
-        **_proportion("clean_draw", *_clean_draw_scores(records)),
+        **proportion("clean", clean_scores(records)),
+        **proportion("clean_draw", *_clean_draw_scores(records)),
         **_robust(attacked(records)),
         "n_invalid": sum(record["clean_label"] == INVALID for record in records),
         "n_invalid_adversarial": sum(INVALID in draws_of(record) for record in records),
         "n_invalid_iterates": sum(INVALID in record.get("iterates", []) for record in records),
-        "mean_t": _mean(mean_t(record["clean_t"]) for record in records),
-        "mean_t_adversarial": _mean(mean_t(record.get("adversarial_t")) for record in records),
-        "nfe_per_image": _mean(record["clean_nfe"] for record in records),
-        "nfe_per_adversarial_image": _mean(record.get("adversarial_nfe") for record in records),
-        "seconds_per_image": _mean(record["seconds"] for record in records),
+        "mean_t": mean_of(mean_t(record["clean_t"]) for record in records),
+        "mean_t_adversarial": mean_of(mean_t(record.get("adversarial_t")) for record in records),
+        "nfe_per_image": mean_of(record["clean_nfe"] for record in records),
+        "nfe_per_adversarial_image": mean_of(record.get("adversarial_nfe") for record in records),
+        "seconds_per_image": mean_of(record["seconds"] for record in records),
         "t_quantiles": _quantiles(mean_t(record["clean_t"]) for record in records),
         "t_quantiles_adversarial": _quantiles(mean_t(record.get("adversarial_t")) for record in records),
         "norm_quantiles": _quantiles(record["clean_norm"] for record in records),
         "norm_quantiles_adversarial": _quantiles(record.get("adversarial_norm") for record in records),
         "linf_max": max(known(record.get("linf") for record in records), default=None),
-        "l2_mean": _mean(record.get("l2") for record in records),
+        "l2_mean": mean_of(record.get("l2") for record in records),
     }
 
 
@@ -53,14 +53,14 @@ def _robust(records: Records) -> dict[str, Any]:
     """
     return {
         "n_attacked": len(records),
-        **_proportion("robust", robust_scores(records), n_draws(records) > 1),
-        **_proportion("robust_worst", _scores(records, _all_right)),
-        **_proportion("robust_vote", _scores(records, lambda r: wins_plurality(draws_of(r), r["label"]))),
-        **_proportion("robust_majority", _scores(records, lambda r: wins_majority(draws_of(r), r["label"]))),
-        **_proportion("robust_answer", *_answer_scores(records)),
-        **_proportion("robust_worst_iterate", _iterate_scores(records)),
-        **_proportion("fixed_key", _right(records, "fixed_key_label")),
-        **_proportion("bare_classifier", _right(records, "undefended_label")),
+        **proportion("robust", robust_scores(records), n_draws(records) > 1),
+        **proportion("robust_worst", _scores(records, _all_right)),
+        **proportion("robust_vote", _scores(records, lambda r: wins_plurality(draws_of(r), r["label"]))),
+        **proportion("robust_majority", _scores(records, lambda r: wins_majority(draws_of(r), r["label"]))),
+        **proportion("robust_answer", *_answer_scores(records)),
+        **proportion("robust_worst_iterate", _iterate_scores(records)),
+        **proportion("fixed_key", _right(records, "fixed_key_label")),
+        **proportion("bare_classifier", _right(records, "undefended_label")),
         "resubmission": resubmission(records),
     }
 
@@ -71,7 +71,7 @@ def resubmission(records: Records) -> list[dict[str, Any]]:
     curve = []
     for m in range(1, min(lengths, default=0) + 1):
         scores = _scores(records, lambda record, m=m: withstands(draws_of(record), record["label"], m))
-        curve.append({"m": m, **_proportion("accuracy", scores, m < max(lengths))})
+        curve.append({"m": m, **proportion("accuracy", scores, m < max(lengths))})
     return curve
 
 
@@ -138,14 +138,15 @@ def _scores(records: Records, score: Callable[[Any], Any]) -> Scores:
     return np.array([float(score(record)) for record in records], dtype=float)
 
 
-def _proportion(name: str, scores: Scores, is_fractional: bool = False) -> dict[str, Any]:
+def proportion(name: str, scores: Scores, is_fractional: bool = False) -> dict[str, Any]:
     """Mean and interval: exact for a count, Wilson's where several draws per image are averaged."""
     n, total = len(scores), float(np.sum(scores))
     ends = wilson(total, n) if is_fractional else interval(round(total), n)
     return {name: total / n if n else None, f"{name}_ci": [ends.low, ends.high]}
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
+def mean_of(values: Iterable[float | None]) -> float | None:
+    """The mean of the values that were measured; None where none was."""
     numbers = known(values)
     return float(np.mean(numbers)) if numbers else None
 

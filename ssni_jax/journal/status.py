@@ -9,6 +9,7 @@ from ssni_jax.journal.certification import Certified, certified_so_far, load_cer
 from ssni_jax.journal.evaluation import Evaluated, load_evaluated
 from ssni_jax.journal.formats import number, percent, percent_interval, ranges
 from ssni_jax.journal.rows import summarise
+from ssni_jax.journal.sweep import describe_sweep, is_sweep, load_sweep
 from ssni_jax.journal.training import Trained, is_number, load_trained
 from ssni_jax.journal.workdir import kind_of, workdirs
 
@@ -43,11 +44,15 @@ def load_runs(path: str | Path) -> Runs:
 
 def status(path: str | Path) -> str:
     """For each workdir in `path`: how many images are complete, the accuracies so far, and how to resume."""
+    if is_sweep(path):
+        return "\n".join(describe_sweep(load_sweep(path)))
     return "\n".join(describe(results) for results in load_any(path))
 
 
 def is_complete(path: str | Path) -> bool:
     """Whether every workdir in `path` has all planned records, and every network is trained."""
+    if is_sweep(path):
+        return not any(cell.missing for cell in load_sweep(path).cells)
     return not any(results.missing for results in load_any(path))
 
 

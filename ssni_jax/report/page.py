@@ -11,15 +11,20 @@ from ssni_jax.files.atomic import write_bytes, write_json
 from ssni_jax.journal import formats
 from ssni_jax.journal.certification import Certified
 from ssni_jax.journal.evaluation import Evaluated
-from ssni_jax.journal.status import Runs, load_runs
+from ssni_jax.journal.status import load_runs
+from ssni_jax.journal.sweep import Swept, is_sweep, load_sweep
 from ssni_jax.journal.training import Trained
 from ssni_jax.report.figures.curves import write_curves
+from ssni_jax.report.figures.heat_map import heat_map
 from ssni_jax.report.figures.pareto import write_pareto
+from ssni_jax.report.figures.style import write_png
 from ssni_jax.report.markdown import markdown
 from ssni_jax.report.sections.certification import certified_section, compare_certified
 from ssni_jax.report.sections.evaluation import evaluated_section, in_table_order
+from ssni_jax.report.sections.sweep import swept_section, unfinished_cells
 from ssni_jax.report.sections.training import trained_section
 
+SHARED_FACTS = ("version", "jax", "python", "devices", "data", "seed", "matmul_precision")
 HIDDEN_FACTS = ("ids", "command", "level_curves", "defense", "kind", "sigmas")
 
 
@@ -27,9 +32,13 @@ def write_report(path: str | Path) -> Path:
     """Writes report.html and results.json into a workdir or the parent of several; returns the path of the page.
 
     Certifications also write certified.md with their tables and pareto.png, the plot for a paper; trainings write
-    curves.png.
+    curves.png, and the page of a sweep comes with heat_map.png.
     """
     path = Path(path)
+    return _write_swept(load_sweep(path)) if is_sweep(path) else _write_runs(path)
+
+
+def _write_runs(path: Path) -> Path:
     title, runs = path.resolve().name, load_runs(path)
     runs = runs._replace(evaluations=in_table_order(runs.evaluations))
     compared = compare_certified(runs.certifications) if runs.certifications else None
@@ -37,6 +46,7 @@ def write_report(path: str | Path) -> Path:
         "evaluated": evaluated_section(runs.evaluations) if runs.evaluations else None,
         "certified": certified_section(runs.certifications, compared) if compared else None,
         "trained": trained_section(runs.trainings),
+        "swept": None,
     }
     rows = content["evaluated"]["rows"] if content["evaluated"] else []
     write_json(path / "results.json", {"rows": rows, "certified": compared.methods if compared else []})
@@ -46,12 +56,35 @@ def write_report(path: str | Path) -> Path:
         write_pareto(path / "pareto.png", compared.panels, compared.names)
     if any(training.metrics for training in runs.trainings):
         write_curves(path / "curves.png", runs.trainings)
+    shown = [*runs.evaluations, *runs.certifications, *runs.trainings]
+    kicker = "Robustness report" if runs.evaluations or runs.certifications else "Training report"
     page = path / "report.html"
-    write_bytes(page, render(title, runs, content).encode())
+    write_bytes(page, render(title, kicker, unfinished(shown), [_facts(run) for run in shown], content).encode())
     return page
 
 
-def render(title: str, runs: Runs, content: dict[str, Any]) -> str:
+def _write_swept(sweep: Swept) -> Path:
+    """The page of a sweep; each of its cells has the details in a directory of its own."""
+    if not any(cell.run is not None and cell.run.records for cell in sweep.cells):
+        raise FileNotFoundError(f"No cell of {sweep.path} has a record yet; run: {sweep.command}")
+    content = {"evaluated": None, "certified": None, "trained": [], "swept": swept_section(sweep)}
+    cells = {"rows": content["swept"]["rows"], "worst_cases": content["swept"]["worst_cases"]}
+    write_json(sweep.path / "results.json", {"rows": [], "certified": [], "sweep": cells})
+    write_png(sweep.path / "heat_map.png", heat_map(cells["rows"], is_paper=True))
+    facts = {"name": sweep.name, "command": sweep.command, "run": _shared_facts(sweep), "config": None}
+    page = sweep.path / "report.html"
+    text = render(sweep.name, "Robustness report", unfinished_cells(sweep), [facts], content)
+    write_bytes(page, text.encode())
+    return page
+
+
+def _shared_facts(sweep: Swept) -> list[tuple[str, str]]:
+    """Versions and devices in which the cells agree."""
+    runs = [dict(formats.flat({k: cell.run.run[k] for k in SHARED_FACTS})) for cell in sweep.cells if cell.run]
+    return [pair for pair in runs[0].items() if all(run.get(pair[0]) == pair[1] for run in runs)]
+
+
+def render(title: str, kicker: str, incomplete: Sequence[dict], facts: Sequence[dict], content: dict[str, Any]) -> str:
     """The page as text."""
     environment = Environment(
         loader=PackageLoader("ssni_jax.report", "templates"),
@@ -61,13 +94,8 @@ def render(title: str, runs: Runs, content: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.globals["f"] = formats
-    shown = [*runs.evaluations, *runs.certifications, *runs.trainings]
     return environment.get_template("report.html").render(
-        title=title,
-        kicker="Robustness report" if runs.evaluations or runs.certifications else "Training report",
-        incomplete=unfinished(shown),
-        facts=[_facts(run) for run in shown],
-        **content,
+        title=title, kicker=kicker, incomplete=incomplete, facts=facts, **content
     )
 
 

@@ -72,7 +72,7 @@ def test_a_plain_function_is_a_predictor_under_every_transformation():
 def test_a_chunk_ends_where_the_iterates_are_judged(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     chunks = [make_driver(make_mesh(), Pgd(n_steps=100), None, every).n_chunk for every in (None, 30, 10, 7)]
-    assert chunks == [25, 10, 10, 1]
+    assert chunks == [25, 15, 10, 7]
 
 
 def test_an_attack_in_chunks_gives_its_curve_and_the_images_of_one_scan():

@@ -13,8 +13,9 @@ from ssni_jax.attacks.ensemble import autoattack
 from ssni_jax.data import Digits
 from ssni_jax.evals.attacked import make_driver
 from ssni_jax.experiments import Evaluation
-from ssni_jax.jobs.ensemble_job import EnsembleJob, structure_of
+from ssni_jax.jobs.ensemble_job import EnsembleJob
 from ssni_jax.jobs.evaluate import evaluate
+from ssni_jax.jobs.programs import structure_of
 from ssni_jax.journal.ensemble import Stages
 from ssni_jax.journal.evaluation import load_evaluated
 from ssni_jax.journal.status import status
