@@ -3,137 +3,157 @@
     python tests/attack_strength.py DIR              every file
     python tests/attack_strength.py DIR --only L2    those whose name contains "L2"
 
-Each JSON file of DIR names a checkpoint, its network and normalisation, images, and runs: a norm, eps, attacks, and the
-robust accuracy that AutoAttack in PyTorch reached. Single attacks may leave 2 points more, ensembles 1 point more.
+Each JSON file of DIR names a checkpoint, its network and normalisation, images, the clean accuracy, and runs: a norm,
+eps, attacks, and the robust accuracy that AutoAttack in PyTorch reached. Single attacks may leave 2 points more,
+ensembles 1 point more. The network follows from the tensors of the checkpoint, and a clean accuracy that is more than
+half a point off fails as well: a wrong network is easily attacked.
 """
 
 import argparse
+import contextlib
+import io
 import json
+import os
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+# Small networks use several cores only if the images are divided among several devices.
+N_DEVICES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+os.environ.setdefault("XLA_FLAGS", f"--xla_force_host_platform_device_count={N_DEVICES}")
 
-import jax
-import jax.numpy as jnp
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
 
-from ssni_jax.attacks import L1, L2, Ensemble, Linf, autoattack
-from ssni_jax.convert import read_checkpoint
-from ssni_jax.convert.families import FAMILIES, fitting
-from ssni_jax.convert.family import convert, state_dict
-from ssni_jax.core.pytree import pytree
-from ssni_jax.data import Npz
-from ssni_jax.experiments import Evaluation
-from ssni_jax.jobs.evaluate import evaluate
-from ssni_jax.journal.evaluation import load_evaluated
-from ssni_jax.journal.rows import summarise
-from ssni_jax.lifecycle import Stopper
-from ssni_jax.networks import Network
-from ssni_jax.purify import predictor
-from tests.reference.small_classifiers import function_named
+from ssni_jax.attacks import L1, L2, Ensemble, Linf, autoattack  # noqa: E402
+from ssni_jax.convert import read_checkpoint  # noqa: E402
+from ssni_jax.convert.families import CLASSIFIERS  # noqa: E402
+from ssni_jax.convert.family import convert, fits  # noqa: E402
+from ssni_jax.data import Npz  # noqa: E402
+from ssni_jax.experiments import Evaluation  # noqa: E402
+from ssni_jax.jobs.evaluate import evaluate  # noqa: E402
+from ssni_jax.journal.evaluation import load_evaluated  # noqa: E402
+from ssni_jax.journal.rows import summarise  # noqa: E402
+from ssni_jax.lifecycle import Stopper  # noqa: E402
+from ssni_jax.networks import PreprocessedClassifier, Preprocessing  # noqa: E402
+from ssni_jax.purify import predictor  # noqa: E402
+from tests.reference.networks import network  # noqa: E402
+from tests.reference.small_classifiers import small_classifier  # noqa: E402
 
-THREATS = {"Linf": Linf, "L2": L2, "L1": L1}
+THREATS = {"linf": Linf, "l2": L2, "l1": L1}
 SINGLE, TOGETHER = 0.02, 0.01  # how much more may be left, by one attack and by several
-BATCH = 250
-COLUMNS = ("file", "norm", "eps", "attacks", "ours", "AutoAttack", "seconds", "")
+CLEAN = 0.005  # how far the clean accuracy may be off
+BATCH = 100
+COLUMNS = ("file", "norm", "eps", "clean", "ours", "AutoAttack", "seconds", "", "attacks")
+WIDTHS = (30, 6, 9, 9, 9, 12, 9, 14, 0)
 
 
-@pytree
-class Normalised:
-    """A classifier of normalised images as one of images in [0, 1]."""
+class Accuracy(NamedTuple):
+    """Shares of the images that are right."""
 
-    function: jax.tree_util.Partial
-    mean: jax.Array
-    std: jax.Array
-
-    def __call__(self, x):
-        return self.function((x - self.mean) / self.std)
+    clean: float
+    robust: float
 
 
-def main() -> int:
-    """Prints one line per run; 1 if an attack is too weak or there is no run."""
+def main(arguments: list[str] | None = None) -> int:
+    """Prints one line per run; 1 if an attack is too weak, a network wrong, or there is no run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", default="", help="run only the files whose name contains this text")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     files = [path for path in sorted(options.folder.glob("*.json")) if options.only in path.name]
-    print("".join(f"{name:>14}" if column else f"{name:40}" for column, name in enumerate(COLUMNS)))
-    passed = [is_strong for path in files for is_strong in compare(path)]
-    print(f"{len(passed)} runs, {len(passed) - sum(passed)} too weak.")
-    return 0 if passed and all(passed) else 1
+    print(line(COLUMNS), flush=True)
+    with tempfile.TemporaryDirectory() as programs:  # an ensemble repeats the programs of single attacks
+        jax.config.update("jax_compilation_cache_dir", programs)
+        verdicts = [verdict for path in files for verdict in compare(path)]
+    print(f"{len(verdicts)} runs, {sum(map(bool, verdicts))} failed.")
+    return 1 if any(verdicts) or not verdicts else 0
+
+
+def line(cells) -> str:
+    return "".join(f"{cell:{width}}" for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()
 
 
 def compare(path: Path):
-    """Whether each run of one file is strong enough."""
+    """What is wrong with each run of one file; nothing where it is strong enough."""
     case = json.loads(path.read_text())
     predict = predictor(classifier(path.parent, case))
     images = Npz(str(path.parent / case["images"]))
     for run in case["runs"]:
         start = time.monotonic()
-        robust = robust_accuracy(predict, images, case["n"], ensemble(run))
-        allowed = run["robust"] + (SINGLE if len(run["attacks"]) == 1 else TOGETHER)
-        is_strong = robust <= allowed + 1e-6
-        cells = [f"{100 * robust:.1f} %", f"{100 * run['robust']:.1f} %", f"{time.monotonic() - start:.0f}"]
-        cells = [run["norm"], f"{run['eps']:.4f}", "+".join(run["attacks"])[:13], *cells]
-        print(
-            f"{path.stem:40}" + "".join(f"{cell:>14}" for cell in cells), "" if is_strong else "  TOO WEAK", flush=True
-        )
-        yield is_strong
+        ours = attacked(predict, images, case.get("n", len(images)), ensemble(run))
+        verdict = verdict_on(ours, case, run)
+        numbers = [f"{100 * value:.1f} %" for value in (ours.clean, ours.robust, run["robust"])]
+        cells = [path.stem, run["norm"], f"{run['eps']:.4f}", *numbers, f"{time.monotonic() - start:.0f}"]
+        print(line([*cells, verdict, "+".join(run["attacks"])]), flush=True)
+        yield verdict
+
+
+def verdict_on(ours: Accuracy, case: dict, run: dict) -> str:
+    """What is wrong with a result, or nothing."""
+    if abs(ours.clean - case.get("clean", ours.clean)) > CLEAN:
+        return "WRONG NETWORK"
+    allowed = SINGLE if len(run["attacks"]) == 1 else TOGETHER
+    return "TOO WEAK" if ours.robust > run["robust"] + allowed + 1e-6 else ""
 
 
 def ensemble(run: dict) -> Ensemble:
     """The attacks of a run, as AutoAttack has them in that norm; "apgd-t" are those towards all target classes."""
-    threat = THREATS[run["norm"]](run["eps"])
-    known = {}
-    for version in ("standard", "plus", "rand"):
+    threat = THREATS[run["norm"].lower()](run["eps"])
+    known: dict[str, Any] = {}
+    for version in ("standard", "plus"):
         attacks = autoattack(threat, version)
         known = dict(zip(attacks.names, attacks.attacks, strict=True)) | known
-    chosen = {name: known[name] for wanted in run["attacks"] for name in known if name.rstrip("0123456789") == wanted}
-    lacking = [name for name in run["attacks"] if not any(each.rstrip("0123456789") == name for each in chosen)]
+    chosen = {name: known[name] for wanted in run["attacks"] for name in known if family_of(name) == wanted}
+    lacking = set(run["attacks"]) - set(map(family_of, chosen))
     if lacking:
-        raise ValueError(f"There is no attack {lacking[0]}: choose among {', '.join(known)}.")
+        raise ValueError(f"There is no attack {min(lacking)}: choose among {', '.join(map(family_of, known))}.")
     return Ensemble(tuple(chosen.values()), tuple(chosen))
 
 
-def robust_accuracy(predict, images: Npz, n: int, attacks: Ensemble) -> float:
-    """Share of the first n images that are right after the attacks, evaluated as `ssni evaluate` does."""
-    experiment = Evaluation("strength", predict, images, attacks, n_images=n, order_seed=None, batch_size=BATCH)
-    with tempfile.TemporaryDirectory() as folder, Stopper("") as stopper, quiet():
+def family_of(name: str) -> str:
+    """The attack without its target: "apgd-t" for "apgd-t3"."""
+    return name.rstrip("0123456789")
+
+
+def attacked(predict, images: Npz, n: int, attacks: Ensemble) -> Accuracy:
+    """The first n images under the attacks, evaluated as `ssni evaluate` does."""
+    experiment = Evaluation(
+        "strength", predict, images, attacks, n_images=n, order_seed=None, batch_size=BATCH, n_pictures=0
+    )
+    quiet = contextlib.redirect_stdout(io.StringIO())
+    with tempfile.TemporaryDirectory() as folder, Stopper("") as stopper, quiet:
         evaluate(experiment, predict, Path(folder), stopper)
         row = summarise("strength", load_evaluated(Path(folder)).records)
-    return row["robust"]
+    return Accuracy(row["clean"], row["robust"])
 
 
-def classifier(folder: Path, case: dict):
-    """The network of a file, with its weights as arguments of compiled programs."""
+def classifier(folder: Path, case: dict) -> PreprocessedClassifier:
+    """The network of a file with the file's normalisation; its weights are arguments of compiled programs."""
     tree = read_checkpoint((folder / case["checkpoint"]).resolve())
-    function = function_named(case["network"])
-    if function is None:
-        return Normalised(jax.tree_util.Partial(of_package(tree)), *normalisation(case))
-    weights = {name: jnp.asarray(array) for name, array in tree.get("state_dict", tree).items()}
-    return Normalised(jax.tree_util.Partial(function, weights), *normalisation(case))
+    return PreprocessedClassifier(network_in(tree, case), Preprocessing(tuple(case["mean"]), tuple(case["std"])))
 
 
-def of_package(tree) -> Network:
-    """A network of a family that the package converts, without its own normalisation."""
-    tensors = state_dict(tree, "ema")
-    (family, *_) = [family for family in FAMILIES if family.name in fitting(tensors)]
-    converted = convert(family, tree, {})
-    return Network(converted.graphdef, converted.state)
+def network_in(tree: Any, case: dict):
+    """The network whose tensors these are: a small one of the literature, or of a family that the package converts."""
+    weights = tensors_of(tree)
+    function = small_classifier(weights)
+    if function is not None:
+        return jax.tree_util.Partial(function, {name: jnp.asarray(array) for name, array in weights.items()})
+    family = next((family for family in CLASSIFIERS if fits(family, weights)), None)
+    if family is None:
+        raise ValueError(f"{case['checkpoint']}, {case.get('network')}, is of no known network: add it to this folder.")
+    return network(convert(family, weights))
 
 
-def normalisation(case: dict):
-    return jnp.asarray(case["mean"]), jnp.asarray(case["std"])
-
-
-def quiet():
-    """Progress of an evaluation is no part of the table."""
-    import contextlib
-    import io
-
-    return contextlib.redirect_stdout(io.StringIO())
+def tensors_of(tree: Any) -> dict[str, Any]:
+    """The tensors by name without "module.": the file itself, or its "state_dict", which may be a list of one."""
+    tree = tree.get("state_dict", tree) if isinstance(tree, dict) else tree
+    (tree,) = tree if isinstance(tree, list | tuple) else (tree,)
+    return {name.removeprefix("module."): array for name, array in tree.items()}
 
 
 if __name__ == "__main__":

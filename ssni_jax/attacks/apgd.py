@@ -10,13 +10,12 @@ from jaxtyping import Array, Bool, Int
 from ssni_jax.attacks.attack import Attacked
 from ssni_jax.attacks.best import Best, stronger, unbeaten
 from ssni_jax.attacks.objective import Objective
+from ssni_jax.attacks.restarts import check_runs, is_restart, start_keys
 from ssni_jax.attacks.threats import Linf, Threat
 from ssni_jax.core.arrays import over
 from ssni_jax.core.pytree import pytree, static
-from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Images, Keys, Labels, Level
 
-RESTART = 1 << 20  # beyond every iteration that the keys are folded with
 MOMENTUM = 0.75
 
 
@@ -63,8 +62,7 @@ class Apgd:
     rho: float = 0.75
 
     def __post_init__(self):
-        if self.n_steps < 1 or self.n_restarts < 1:
-            raise ValueError(f"APGD needs at least one step, got n_steps={self.n_steps}, n_restarts={self.n_restarts}.")
+        check_runs("APGD", self.n_steps, self.n_restarts)
 
     @property
     def n_iterations(self) -> int:
@@ -72,7 +70,7 @@ class Apgd:
         return (self.n_steps + 1) * self.n_restarts
 
     def init(self, keys: Keys, objective: Objective, x: Images, y: Labels, *, start: Images | None = None) -> ApgdState:
-        climb = self._begun(self.threat.spread(fold(keys, RESTART), x) if start is None else start)
+        climb = self._begun(self.threat.spread(start_keys(keys), x) if start is None else start)
         return ApgdState(climb, unbeaten(x), jnp.zeros(len(x), jnp.int32))
 
     def update(self, keys: Keys, i: Any, objective: Objective, state: ApgdState, x: Images, y: Labels) -> ApgdState:
@@ -98,8 +96,8 @@ class Apgd:
         """The run in progress, or a new one where a restart begins."""
         if self.n_restarts == 1:
             return climb
-        begins = (i > 0) & (i % (self.n_steps + 1) == 0)
-        return jax.lax.cond(begins, lambda: self._begun(self.threat.spread(fold(keys, RESTART + i), x)), lambda: climb)
+        begins = is_restart(i, self.n_steps + 1)
+        return jax.lax.cond(begins, lambda: self._begun(self.threat.spread(start_keys(keys, i), x)), lambda: climb)
 
     def _checked(self, step: Any, climb: Climb, gradient: Images) -> tuple[Climb, Images]:
         """The run and the gradient to follow, after the check that is due after this many steps, if one is."""

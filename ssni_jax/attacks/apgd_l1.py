@@ -10,13 +10,13 @@ from jaxtyping import Array, Int
 from ssni_jax.attacks.attack import Attacked
 from ssni_jax.attacks.best import Best, stronger, unbeaten
 from ssni_jax.attacks.objective import Objective
+from ssni_jax.attacks.piecewise import cutoff
+from ssni_jax.attacks.restarts import check_runs, is_restart, start_keys
 from ssni_jax.attacks.threats import L1
 from ssni_jax.core.arrays import over
 from ssni_jax.core.pytree import pytree, static
-from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Images, Keys, Labels, Level
 
-RESTART = 1 << 20  # beyond every iteration that the keys are folded with
 DENSITY = 0.2  # share of the pixels that the first steps change
 SHRINK = 1.5  # of the step, and of the number of pixels against that of the best point
 SPARSER = 0.95  # where fewer than this share of the pixels are left, a check restarts from the best point
@@ -62,8 +62,7 @@ class ApgdL1:
     from_outside: bool = static(default=False)
 
     def __post_init__(self):
-        if self.n_steps < 1 or self.n_restarts < 1:
-            raise ValueError(f"APGD needs at least one step, got n_steps={self.n_steps}, n_restarts={self.n_restarts}.")
+        check_runs("APGD", self.n_steps, self.n_restarts)
 
     @property
     def n_iterations(self) -> int:
@@ -73,7 +72,7 @@ class ApgdL1:
     def init(
         self, keys: Keys, objective: Objective, x: Images, y: Labels, *, start: Images | None = None
     ) -> ApgdL1State:
-        climb = self._begun(self._random(fold(keys, RESTART), x) if start is None else start)
+        climb = self._begun(self._random(start_keys(keys), x) if start is None else start)
         return ApgdL1State(climb, unbeaten(x), jnp.zeros(len(x), jnp.int32))
 
     def update(self, keys: Keys, i: Any, objective: Objective, state: ApgdL1State, x: Images, y: Labels) -> ApgdL1State:
@@ -113,8 +112,8 @@ class ApgdL1:
         """The run in progress, or a new one where a restart begins."""
         if self.n_restarts == 1:
             return climb
-        begins = (i > 0) & (i % (self.n_steps + 1) == 0)
-        return jax.lax.cond(begins, lambda: self._begun(self._random(fold(keys, RESTART + i), x)), lambda: climb)
+        begins = is_restart(i, self.n_steps + 1)
+        return jax.lax.cond(begins, lambda: self._begun(self._random(start_keys(keys, i), x)), lambda: climb)
 
     def _entered(self, ball: L1, climb: SparseClimb, x: Images) -> SparseClimb:
         """The run at the beginning of the phase in `ball`: its best point, projected, is the start."""
@@ -174,7 +173,7 @@ def _sparse_sign(gradient: Images, density: Level) -> Images:
     """The signs of the largest values of each row, this share of them, divided by their number."""
     size = jnp.abs(gradient).reshape(len(gradient), -1)
     n = size.shape[1]
-    at = jnp.clip((1 - density) * n, 0, n - 1).astype(jnp.int32)
-    threshold = jnp.take_along_axis(jnp.sort(size, axis=1), at[:, None], axis=1)[:, 0]
+    n_kept = n - jnp.clip((1 - density) * n, 0, n - 1).astype(jnp.int32)
+    threshold = cutoff(size, jnp.ones_like(size), n_kept.astype(size.dtype))
     sign = jnp.sign(jnp.where(jnp.abs(gradient) >= over(threshold, gradient), gradient, 0.0))
     return sign / over(jnp.maximum(jnp.sum(jnp.abs(sign), axis=(1, 2, 3)), 1.0), gradient)

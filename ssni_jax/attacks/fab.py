@@ -9,13 +9,12 @@ from jaxtyping import Array, Int
 from ssni_jax.attacks.attack import Attacked
 from ssni_jax.attacks.losses import TargetedMargin
 from ssni_jax.attacks.objective import Objective
+from ssni_jax.attacks.restarts import check_runs, is_restart, start_keys
 from ssni_jax.attacks.threats import Linf, Threat
 from ssni_jax.core.arrays import over
 from ssni_jax.core.pytree import pytree, static
-from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Images, Keys, Labels, Level
 
-RESTART = 1 << 20  # beyond every iteration that the keys are folded with
 SHORTEST = 1e-8  # of a move, where shares are formed
 SLACK = 1e-6  # relative: a change of norm eps may be rounded beyond it
 
@@ -53,8 +52,7 @@ class Fab:
     beta: float = 0.9
 
     def __post_init__(self):
-        if self.n_steps < 1 or self.n_restarts < 1:
-            raise ValueError(f"FAB needs at least one step, got n_steps={self.n_steps}, n_restarts={self.n_restarts}.")
+        check_runs("FAB", self.n_steps, self.n_restarts)
 
     @property
     def n_iterations(self) -> int:
@@ -119,8 +117,8 @@ class Fab:
         """The iterate, or a random point where a restart begins."""
         if self.n_restarts == 1:
             return state.x
-        begins = (i > 0) & (i % self.n_steps == 0)
-        change = self.threat.start(fold(keys, RESTART + i), x) - x
+        begins = is_restart(i, self.n_steps)
+        change = self.threat.start(start_keys(keys, i), x) - x
         size = jnp.minimum(state.distance, self.threat.eps) / 2
         scale = size / jnp.maximum(self.threat.norm(change), SHORTEST)
         return jnp.where(begins, jnp.clip(x + over(scale, x) * change, 0.0, 1.0), state.x)

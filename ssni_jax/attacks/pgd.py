@@ -7,13 +7,12 @@ from jaxtyping import Array, Int
 
 from ssni_jax.attacks.attack import Attacked
 from ssni_jax.attacks.objective import Objective
+from ssni_jax.attacks.restarts import check_runs, is_restart, start_keys
 from ssni_jax.attacks.threats import Linf, Threat
 from ssni_jax.core.arrays import over
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Images, Keys, Labels, Level
-
-RESTART = 1 << 20  # beyond every iteration that the keys are folded with
 
 
 class PgdState(NamedTuple):
@@ -44,8 +43,7 @@ class Pgd:
     keep: Literal["last", "best"] = static(default="last")
 
     def __post_init__(self):
-        if self.n_steps < 1 or self.n_restarts < 1:
-            raise ValueError(f"PGD needs at least one step, got n_steps={self.n_steps}, n_restarts={self.n_restarts}.")
+        check_runs("PGD", self.n_steps, self.n_restarts)
         if self.n_restarts > 1 and (self.keep != "best" or not self.random_start):
             raise ValueError(f'{self.n_restarts} restarts need keep="best" and random_start=True: they would be equal.')
 
@@ -83,5 +81,5 @@ class Pgd:
         """The current iterate, or a fresh random one where a restart begins."""
         if self.n_restarts == 1:
             return current
-        begins = (i > 0) & (i % self.n_steps == 0)
-        return jnp.where(begins, self.threat.start(fold(keys, RESTART + i), x), current)
+        begins = is_restart(i, self.n_steps)
+        return jnp.where(begins, self.threat.start(start_keys(keys, i), x), current)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ssni_jax.attacks.piecewise import excess, filled
+from ssni_jax.attacks.piecewise import cutoff, excess, filled
 from ssni_jax.core.arrays import over, row_norm
 from ssni_jax.core.protocols import checks_classes
 from ssni_jax.core.pytree import pytree
@@ -168,15 +168,15 @@ class L1:
         return jnp.max(jnp.abs(gradient), axis=AXES)
 
     def nearest_on_plane(self, x: Images, normal: Images, offset: Level) -> Images:
-        """Pixels of the largest weights move as far as [0, 1] lets them, one after the other."""
+        """The pixels of the largest weights move as far as [0, 1] lets them, those of the last weight by a share."""
         side, distance, weight, room = _towards(x, normal, offset)
-        order = jnp.argsort(-_flat(weight), axis=1)
-        gain = jnp.take_along_axis(_flat(weight * room), order, axis=1)
-        share = jnp.clip(
-            (distance[:, None] - (jnp.cumsum(gain, axis=1) - gain)) / jnp.where(gain == 0, 1.0, gain), 0, 1
-        )
-        share = jnp.take_along_axis(share, jnp.argsort(order, axis=1), axis=1)
-        return side * share.reshape(x.shape) * room
+        weight, gain = _flat(weight), _flat(weight * room)
+        least = cutoff(weight, gain, distance)[:, None]  # of the weights that move
+        before = jnp.sum(jnp.where(weight > least, gain, 0.0), axis=1)
+        last = jnp.sum(jnp.where(weight == least, gain, 0.0), axis=1)
+        share = jnp.clip((distance - before) / jnp.where(last == 0, 1.0, last), 0.0, 1.0)[:, None]
+        moved = jnp.where(weight > least, 1.0, jnp.where(weight == least, share, 0.0))
+        return side * moved.reshape(x.shape) * room
 
     def _scaled(self, keys: Keys, x: Images, size: Level) -> Images:
         change = normal_like(keys, x)

@@ -15,6 +15,7 @@ from ssni_jax.attacks import Linf, Objective, Pgd
 from ssni_jax.core.pytree import pytree
 from ssni_jax.data import AdversarialImages, Digits, Npz
 from ssni_jax.experiments import Evaluation
+from ssni_jax.jobs.attack import Attacking
 from ssni_jax.jobs.evaluate import evaluate
 from ssni_jax.journal.evaluation import load_evaluated
 from ssni_jax.journal.rows import summarise
@@ -284,10 +285,8 @@ def test_iterates_are_judged_to_the_last_under_keys_of_their_own_and_change_no_o
 
 
 @pytest.mark.slow
-def test_an_attack_goes_on_from_its_saved_state(finished, experiment, tmp_path):
+def test_an_attack_goes_on_from_its_saved_state(finished, experiment, tmp_path, monkeypatch):
     """A stop between two iterations saves the state; the next run makes the rest alone, and ends the same."""
-    stopper = Stopper("x")
-    asked = []
 
     class Interrupted(Stopper):
         def leave(self, number):
@@ -295,22 +294,17 @@ def test_an_attack_goes_on_from_its_saved_state(finished, experiment, tmp_path):
 
     interrupted = Interrupted("x")
     interrupted.asked = None
-    from ssni_jax.jobs import attack as attack_module
+    progress = Attacking._progress
 
-    means = attack_module._means
-
-    def stop_after_first(values, mask):
-        asked.append(1)
+    def stop_after_first(self, *seen):
         interrupted.asked = 15
-        return means(values, mask)
+        return progress(self, *seen)
 
-    attack_module._means = stop_after_first
-    try:
-        with pytest.raises(SystemExit):
-            evaluate(experiment, experiment.defense, tmp_path, interrupted)
-    finally:
-        attack_module._means = means
+    monkeypatch.setattr(Attacking, "_progress", stop_after_first)
+    with pytest.raises(SystemExit):
+        evaluate(experiment, experiment.defense, tmp_path, interrupted)
+    monkeypatch.undo()
     assert len(list((tmp_path / "states").glob("*.npz"))) == 1
-    evaluate(experiment, experiment.defense, tmp_path, stopper)
+    evaluate(experiment, experiment.defense, tmp_path, Stopper("x"))
     assert without_time(load_evaluated(tmp_path).records) == without_time(load_evaluated(finished).records)
     assert not list((tmp_path / "states").glob("*.npz"))
