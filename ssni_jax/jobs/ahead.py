@@ -11,14 +11,14 @@ import jax
 from ssni_jax.core.protocols import Predict
 from ssni_jax.experiments import Evaluation
 from ssni_jax.jobs.evaluate import make_job
-from ssni_jax.jobs.programs import Programs
+from ssni_jax.jobs.programs import CompiledPrograms
 from ssni_jax.journal.identity import precision_of
 from ssni_jax.journal.units import Journal, has_units
 
 
 @contextlib.contextmanager
 def compiling_ahead(
-    experiment: Evaluation, predict: Predict, attack: Any, workdir: Path, programs: Programs
+    experiment: Evaluation, predict: Predict, attack: Any, workdir: Path, programs: CompiledPrograms
 ) -> Iterator[None]:
     """Compiles in a thread what the experiment needs; leaving waits for the thread.
 

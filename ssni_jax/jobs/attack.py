@@ -19,7 +19,7 @@ from ssni_jax.core.types import Keys, Tree
 from ssni_jax.dist import agree, global_rows, local_rows
 from ssni_jax.evals.attacked import Chunk, Driver, make_driver
 from ssni_jax.files.atomic import write_arrays
-from ssni_jax.jobs.programs import Programs
+from ssni_jax.jobs.programs import CompiledPrograms
 from ssni_jax.jobs.run import Pause, WorkUnit
 
 SAVE_EVERY_S = 60.0
@@ -71,7 +71,7 @@ class Attacking:
         attack: Attack,
         objective: Objective,
         workdir: Path,
-        programs: Programs,
+        programs: CompiledPrograms,
         falls_at: float | None = None,
     ):
         self.attack, self.objective, self.mesh, self.workdir = attack, objective, mesh, workdir

@@ -14,7 +14,7 @@ from ssni_jax.files.atomic import write_arrays
 from ssni_jax.jobs.attack import Attacking, AttackRun, header_of
 from ssni_jax.jobs.evaluation_job import ATTACK, EvaluationJob
 from ssni_jax.jobs.outcome import Batch
-from ssni_jax.jobs.programs import Programs, structure_of
+from ssni_jax.jobs.programs import CompiledPrograms, structure_of
 from ssni_jax.jobs.run import Pause, WorkUnit
 from ssni_jax.journal.ensemble import STAGE, Stages
 from ssni_jax.journal.evaluation import EVALUATED
@@ -44,7 +44,7 @@ class EnsembleJob(EvaluationJob):
         attack: Ensemble,
         journal: Journal,
         command: str,
-        programs: Programs | None = None,
+        programs: CompiledPrograms | None = None,
     ):
         super().__init__(experiment, predict, None, journal, command, programs)
         self.ensemble, self.attackings = attack, {}

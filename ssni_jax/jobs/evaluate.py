@@ -13,7 +13,7 @@ from ssni_jax.dist import make_mesh, wait_for_all, whole
 from ssni_jax.experiments import Evaluation
 from ssni_jax.jobs.ensemble_job import EnsembleJob
 from ssni_jax.jobs.evaluation_job import EvaluationJob
-from ssni_jax.jobs.programs import Programs
+from ssni_jax.jobs.programs import CompiledPrograms
 from ssni_jax.jobs.run import run
 from ssni_jax.jobs.start import opened
 from ssni_jax.journal.identity import precision_of
@@ -23,7 +23,7 @@ from ssni_jax.zoo import resolve
 
 
 def evaluate(
-    experiment: Evaluation, predict: Predict, workdir: Path, stopper: Stopper, programs: Programs | None = None
+    experiment: Evaluation, predict: Predict, workdir: Path, stopper: Stopper, programs: CompiledPrograms | None = None
 ) -> None:
     """Evaluates every image that lacks a record or draws; `predict` is the experiment's with its networks in place.
 

@@ -20,7 +20,7 @@ from ssni_jax.experiments import Evaluation
 from ssni_jax.files.atomic import write_arrays
 from ssni_jax.jobs.attack import Attacking, AttackRun, header_of
 from ssni_jax.jobs.outcome import Batch, Outcome, as_record, judgement, save_stages
-from ssni_jax.jobs.programs import Programs
+from ssni_jax.jobs.programs import CompiledPrograms
 from ssni_jax.jobs.run import Pause, WorkUnit, missing_blocks
 from ssni_jax.journal.evaluation import EVALUATED, MORE_DRAWS, merged
 from ssni_jax.journal.formats import accuracies
@@ -47,10 +47,10 @@ class EvaluationJob:
         attack: Any,
         journal: Journal,
         command: str,
-        programs: Programs | None = None,
+        programs: CompiledPrograms | None = None,
     ):
         self.experiment, self.predict, self.journal, self.command = experiment, predict, journal, command
-        self.name, self.mesh, self.programs = experiment.name, make_mesh(), programs or Programs()
+        self.name, self.mesh, self.programs = experiment.name, make_mesh(), programs or CompiledPrograms()
         self.root = jax.random.key(experiment.seed)
         self.votes = n_votes(predict)
         self.n_draws = 0 if not self.is_attacked else -(-experiment.n_draws // self.votes) * self.votes

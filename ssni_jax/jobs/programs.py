@@ -11,7 +11,7 @@ import jax
 LARGEST = 24  # programs kept; those of a large network take much memory
 
 
-class Programs:
+class CompiledPrograms:
     """Compiled programs by name and by what else they depend on: structure, shapes and types of their arguments.
 
     The evaluations of a sweep that differ in their numbers alone, such as the radius of an attack, compile once.

@@ -18,7 +18,7 @@ from ssni_jax.dist import make_mesh, whole
 from ssni_jax.experiments import Cell
 from ssni_jax.jobs.ahead import compiling_ahead
 from ssni_jax.jobs.evaluate import evaluate, networks_of, sources_of
-from ssni_jax.jobs.programs import Programs
+from ssni_jax.jobs.programs import CompiledPrograms
 from ssni_jax.journal.evaluation import load_evaluated
 from ssni_jax.journal.formats import accuracies
 from ssni_jax.journal.identity import identity_of
@@ -52,11 +52,12 @@ def place_cells(cells: Sequence[Cell], runs: Path) -> list[PlacedCell]:
         check_fit(cell.evaluation.defense, cell.evaluation.images.image_shape)
         predict = resolve(cell.evaluation.defense, whole(make_mesh()))
         placed.append(PlacedCell(cell, predict, None if cell.images_of else workdir_of(cell, predict, runs)))
-    labels: dict[Path | None, str] = {}
+    labels: dict[str, str] = {}
     for cell, _, workdir in placed:
-        if workdir is not None and workdir in labels:
-            raise ValueError(f"{cell.label} and {labels[workdir]} are the same evaluation: leave one of them out.")
-        labels[workdir] = cell.label
+        digest = cell.label if workdir is None else workdir.name.rsplit("-", 1)[-1]
+        if digest in labels:
+            raise ValueError(f"{cell.label} and {labels[digest]} are the same evaluation: leave one of them out.")
+        labels[digest] = cell.label
     return placed
 
 
@@ -74,7 +75,7 @@ def run_cells(
     changed(placed)
     pace, programs, chosen = (
         _Pace(len(wanted)),
-        Programs(),
+        CompiledPrograms(),
         [i for i, cell in enumerate(placed) if cell.cell.label in wanted],
     )
     for number, i in enumerate(chosen, start=1):
@@ -92,7 +93,7 @@ def run_cells(
             raise
 
 
-def _ahead(following: Sequence[PlacedCell], programs: Programs) -> AbstractContextManager[None]:
+def _ahead(following: Sequence[PlacedCell], programs: CompiledPrograms) -> AbstractContextManager[None]:
     """Compiles for the next cell, if there is one and it can be known."""
     if not following or following[0].workdir is None:
         return nullcontext()
@@ -101,7 +102,7 @@ def _ahead(following: Sequence[PlacedCell], programs: Programs) -> AbstractConte
     return compiling_ahead(evaluation, following[0].predict, attack, following[0].workdir, programs)
 
 
-def _run(placed: PlacedCell, stopper: Stopper, programs: Programs) -> None:
+def _run(placed: PlacedCell, stopper: Stopper, programs: CompiledPrograms) -> None:
     """Evaluates one cell and shows its accuracy."""
     assert placed.workdir is not None
     evaluate(placed.cell.evaluation, placed.predict, placed.workdir, stopper, programs)

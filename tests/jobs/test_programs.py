@@ -1,4 +1,4 @@
-"""Programs are shared where nothing that they depend on differs, also between threads."""
+"""CompiledPrograms are shared where nothing that they depend on differs, also between threads."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,7 +8,7 @@ import pytest
 
 from ssni_jax.attacks import Linf, Pgd
 from ssni_jax.jobs import programs
-from ssni_jax.jobs.programs import Programs
+from ssni_jax.jobs.programs import CompiledPrograms
 
 X = jnp.ones(3)
 
@@ -22,7 +22,7 @@ def counting(traced):
 
 
 def test_values_that_differ_in_numbers_share_a_program_and_counts_do_not():
-    shared, traced = Programs(), []
+    shared, traced = CompiledPrograms(), []
     for eps, n_steps in ((0.1, 2), (0.2, 2), (0.2, 3)):
         attack = Pgd(Linf(eps), n_steps=n_steps)
         program = shared.compiled("scaled", counting(traced), attack, X)
@@ -31,7 +31,7 @@ def test_values_that_differ_in_numbers_share_a_program_and_counts_do_not():
 
 
 def test_another_precision_is_another_program():
-    shared, traced = Programs(), []
+    shared, traced = CompiledPrograms(), []
     for precision in (None, "highest"):
         with jax.default_matmul_precision(precision):
             shared.compiled("scaled", counting(traced), Pgd(), X)
@@ -39,14 +39,14 @@ def test_another_precision_is_another_program():
 
 
 def test_two_threads_compile_a_program_once():
-    shared, traced = Programs(), []
+    shared, traced = CompiledPrograms(), []
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda _: shared.compiled("scaled", counting(traced), Pgd(), X), range(2)))
     assert len(traced) == 1 and results[0] is results[1]
 
 
 def test_a_program_that_fails_is_tried_again_and_old_ones_are_forgotten(monkeypatch):
-    shared, traced = Programs(), []
+    shared, traced = CompiledPrograms(), []
     with pytest.raises(AttributeError):
         shared.compiled("scaled", counting(traced), 1.0, X)
     with pytest.raises(AttributeError):
