@@ -110,7 +110,7 @@ def shapes(defense, predict):
     """Attacks that bound something else than a norm of the change."""
     objective = Objective(None, Margin(), EOT, Surrogate(5), hold=True)
     flow = Evaluation("", predict, attack=StAdv(0.1, n_steps=N_STEPS), objective=objective, **SOME)
-    filtered = replace(flow, attack=Filtered(SquaredDifference(), 0.06, n_steps=N_STEPS))
+    filtered = replace(flow, attack=Filtered(SquaredDifference(), 0.06, n_steps=30, modifier_rate=0.05))
     return Cell(defense, "stadv", flow, "flow", 0.1), Cell(defense, "filtered", filtered, "MSE", 0.06)
 
 

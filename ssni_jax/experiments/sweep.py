@@ -125,8 +125,8 @@ def bound_of(threat: Threat) -> tuple[str, float]:
     return type(threat).__name__, float(threat.eps)
 
 
-def _of(made: tuple[Attack | Ensemble, Objective]) -> dict[str, Any]:
-    attack, objective = made
+def _of(how: tuple[Attack | Ensemble, Objective]) -> dict[str, Any]:
+    attack, objective = how
     return {"attack": attack, "objective": objective}
 
 

@@ -52,11 +52,12 @@ def place_cells(cells: Sequence[Cell], runs: Path) -> list[PlacedCell]:
         check_fit(cell.evaluation.defense, cell.evaluation.images.image_shape)
         predict = resolve(cell.evaluation.defense, whole(make_mesh()))
         placed.append(PlacedCell(cell, predict, None if cell.images_of else workdir_of(cell, predict, runs)))
-    labels: dict[Path | None, str] = {}
+    labels: dict[str, str] = {}
     for cell, _, workdir in placed:
-        if workdir is not None and workdir in labels:
-            raise ValueError(f"{cell.label} and {labels[workdir]} are the same evaluation: leave one of them out.")
-        labels[workdir] = cell.label
+        digest = cell.label if workdir is None else workdir.name.rsplit("-", 1)[-1]
+        if digest in labels:
+            raise ValueError(f"{cell.label} and {labels[digest]} are the same evaluation: leave one of them out.")
+        labels[digest] = cell.label
     return placed
 
 

@@ -35,7 +35,8 @@ def _draws_per_image(cell: SweptCell) -> float | None:
     stages = cell.run.run.get("stages")
     if stages:
         return sum(stage["queries"] for stage in stages) / stages[0]["n"]
-    return mean_of(record.get("attack_queries") for record in cell.run.records)
+    counts = (record.get("attack_queries") for record in cell.run.records)
+    return mean_of(None if count is None else float(count) for count in counts)
 
 
 def strongest(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

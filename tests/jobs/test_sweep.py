@@ -1,11 +1,10 @@
 """A sweep: cells are ordinary evaluations, resumed, and shared between sweeps."""
 
-import dataclasses
-
 import pytest
 
 from ssni_jax.attacks import Linf, Objective, Pgd
 from ssni_jax.cli import main
+from ssni_jax.core.pytree import pytree
 from ssni_jax.data import Digits
 from ssni_jax.experiments import Cell, Evaluation, Sweep, across
 from ssni_jax.files.atomic import read_json
@@ -20,6 +19,14 @@ from tests.kit import Linear
 BARE = predictor(Linear(templates()))
 FIELDS = {"images": Digits("calibration"), "n_images": 4, "batch_size": 4, "n_pictures": 0}
 SMALL, LARGE, OTHER = Linf(0.1), Linf(0.3), Linf(0.2)
+
+
+@pytree
+class Refuses:
+    """A loss that cannot be computed."""
+
+    def __call__(self, trace, y):
+        raise ValueError("no loss")
 
 
 def pgd(threat):
@@ -81,16 +88,15 @@ def test_sweeps_share_what_they_have_in_common_and_a_changed_cell_begins_anew(fi
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_a_stopped_sweep_says_how_to_resume_and_goes_on(tmp_path):
+def test_a_stopped_sweep_says_how_to_resume_and_some_cells_run_alone(tmp_path):
     sweep, stopper = sweep_of(OTHER, LARGE), Stopper("x")
-    first = run(sweep, tmp_path, tmp_path, wanted=["bare, pgd, Linf 0.2"])
-    assert [cell.missing for cell in first.cells] == [0, 4] and not is_complete(tmp_path)
-    assert "not begun" in status(tmp_path) and "resume with: ssni sweep toy.py" in status(tmp_path)
     stopper.asked = 15
     with pytest.raises(SystemExit) as stop:
         run(sweep, tmp_path, tmp_path, stopper)
     assert stop.value.code == 75
-    assert [cell.missing for cell in run(sweep, tmp_path, tmp_path).cells] == [0, 0]
+    assert "not begun" in status(tmp_path) and "resume with: ssni sweep toy.py" in status(tmp_path)
+    resumed = run(sweep, tmp_path, tmp_path, wanted=["bare, pgd, Linf 0.3"])
+    assert [cell.missing for cell in resumed.cells] == [4, 0] and not is_complete(tmp_path)
 
 
 def test_a_failing_cell_is_named(tmp_path, capsys):
@@ -101,14 +107,6 @@ def test_a_failing_cell_is_named(tmp_path, capsys):
     with pytest.raises(ValueError, match="no loss"):
         run(sweep, tmp_path, tmp_path)
     assert "cell 1 of 1 failed, bare, broken, Linf 0.1" in capsys.readouterr().err
-
-
-@dataclasses.dataclass(frozen=True)
-class Refuses:
-    """A loss that cannot be computed."""
-
-    def __call__(self, trace, y):
-        raise ValueError("no loss")
 
 
 def test_the_report_compares_the_cells(finished):

@@ -30,8 +30,8 @@ def test_an_image_is_judged_under_the_attack_that_suits_it():
 
 def test_many_attacks_of_equal_strength_do_not_lower_the_worst_case():
     """Twenty attacks under which every draw is right with probability 0.7: the lowest shares would say far less."""
-    draws = np.random.default_rng(0).random((200, 20, 4)) < 0.7
-    assert np.mean([oracle_score(list(image)) for image in draws]) == pytest.approx(0.7, abs=0.02)
+    draws = np.random.default_rng(0).random((300, 20, 4)) < 0.7
+    assert np.mean([oracle_score(list(image)) for image in draws]) == pytest.approx(0.7, abs=0.05)
     assert np.mean(draws.mean(axis=2).min(axis=1)) < 0.3
 
 

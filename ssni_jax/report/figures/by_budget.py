@@ -1,10 +1,11 @@
-"""Accuracy against the radius of the attack."""
+"""Accuracy against the radius of the attack; a radius of zero is the clean accuracy of the same images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from ssni_jax.journal.sweep_rows import strongest
 from ssni_jax.report.figures.style import INK, STYLE, add_legend, as_svg, look, new_panel
@@ -60,16 +61,20 @@ def _worst(rows: Sequence[Row]) -> list[Row]:
 
 
 def _curve(axes: Axes, points: Sequence[Row], with_intervals: bool = True, **style: Any) -> None:
-    eps = [row["eps"] for row in points]
+    """Accuracy over the radius, from that of the clean images of the same cell on."""
+    eps = [0.0, *(row["eps"] for row in points)]
     if with_intervals:
-        low, high = ([100 * row["accuracy_ci"][end] for row in points] for end in (0, 1))
+        ends = [points[0]["clean_ci"], *(row["accuracy_ci"] for row in points)]
+        low, high = ([100 * interval[end] for interval in ends] for end in (0, 1))
         axes.fill_between(eps, low, high, color=style["color"], alpha=0.1, linewidth=0)
-    axes.plot(eps, [100 * row["accuracy"] for row in points], markersize=3.5, linewidth=1.2, **style)
+    shares = [points[0]["clean"], *(row["accuracy"] for row in points)]
+    axes.plot(eps, [100 * share for share in shares], markersize=3.5, linewidth=1.2, **style)
 
 
 def _finish(axes: Axes, norm: str, title: str) -> None:
     axes.set(xlabel=f"{norm} radius of the attack", ylabel="accuracy (% of images)", ylim=(0, 102))
     axes.set_xlim(left=0)
     axes.grid(axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.annotate(title, (0.02, 0.03), xycoords="axes fraction", fontsize=7.5)
     add_legend(axes, ncols=2, columnspacing=1.0)

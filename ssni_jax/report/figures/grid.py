@@ -20,7 +20,7 @@ MAX_VALUES = 12_000_000  # of all pictures shown: a few megabytes of PNG
 Caption = tuple[list[str], bool | None]  # lines, and whether the answer is right
 
 
-class Cell(NamedTuple):
+class GridCell(NamedTuple):
     """One picture of the grid: its PNG as a data URI or None, the lines below it, and whether the answer is right."""
 
     source: str | None
@@ -60,8 +60,8 @@ def _row(results: Evaluated, id: int) -> tuple[dict[str, Any], int]:
     return {"defense": results.name, "cells": cells}, sum(picture.size for picture in pictures.values())
 
 
-def _cell(pictures: Mapping[str, np.ndarray], name: str, captions: Mapping[str, Caption]) -> Cell:
-    return Cell(png(pictures[name]) if name in pictures else None, *captions.get(name, ([], None)))
+def _cell(pictures: Mapping[str, np.ndarray], name: str, captions: Mapping[str, Caption]) -> GridCell:
+    return GridCell(png(pictures[name]) if name in pictures else None, *captions.get(name, ([], None)))
 
 
 def _captions(record: EvaluationRecord) -> dict[str, Caption]:
