@@ -36,7 +36,7 @@ def test_the_excess_leaves_the_total():
     left = np.clip(np.float64(SIZE) - s[:, None], 0, CAP).sum(axis=1)
     whole = np.minimum(np.float64(SIZE), CAP).sum(axis=1)
     np.testing.assert_allclose(left, np.minimum(TOTAL, whole), rtol=2e-6, atol=1e-6)
-    assert np.all((s == 0) == (TOTAL >= whole))
+    assert np.all((s == 0) == (whole <= TOTAL))
 
 
 def test_the_cutoff_is_the_value_at_which_a_sorted_mass_reaches_the_total():
