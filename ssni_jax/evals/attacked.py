@@ -102,5 +102,5 @@ def make_driver(mesh: Mesh, attack: Attack, n_chunk: int | None = None) -> Drive
 
 def _progress(loss: Curves, broken: Curves, last: Any, mask: Shaped[Array, " B"], falls_at: Any) -> Progress:
     weights = mask.astype(loss.dtype)
-    means = (jnp.sum(values * weights, axis=1) / jnp.sum(weights) for values in (loss, broken))
-    return Progress(*means, jnp.all((broken[last] > falls_at) | (weights == 0)))
+    mean_loss, mean_broken = (jnp.sum(values * weights, axis=1) / jnp.sum(weights) for values in (loss, broken))
+    return Progress(mean_loss, mean_broken, jnp.all((broken[last] > falls_at) | (weights == 0)))

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,12 +50,21 @@ class AttackRun(NamedTuple):
 class Attacking:
     """An attack on an objective, compiled once for all units.
 
-    With `falls_at` the attack of a unit ends as soon as more than this share of the draws is wrong in every row.
+    With `falls_at` the attack of a unit ends as soon as more than this share of the draws is wrong in every row. With
+    `finish` the images are `finish(images, clean images)` in the end.
     """
 
-    def __init__(self, mesh: Mesh, attack: Attack, objective: Objective, workdir: Path, falls_at: float | None = None):
+    def __init__(
+        self,
+        mesh: Mesh,
+        attack: Attack,
+        objective: Objective,
+        workdir: Path,
+        falls_at: float | None = None,
+        finish: Callable[[Any, Any], Any] | None = None,
+    ):
         self.attack, self.objective, self.mesh, self.workdir = attack, objective, mesh, workdir
-        self.falls_at = falls_at
+        self.falls_at, self.finish = falls_at, finish
         self.driver, self.is_compiled = make_driver(mesh, attack), False
 
     def like(self, attack: Attack) -> "Attacking":
@@ -99,7 +108,7 @@ class Attacking:
                     self._save(unit, i, state, curve, rows)
                     saved = time.monotonic()
         known = self.driver.result(self.attack, state)
-        return AttackRun(known.image, known, curve)
+        return AttackRun(known.image if self.finish is None else self.finish(known.image, x), known, curve)
 
     def last_keys(self, keys: Keys) -> Keys:
         """The keys of the first draw of the attack's last iteration."""

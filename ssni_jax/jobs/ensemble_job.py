@@ -8,12 +8,15 @@ import jax
 import numpy as np
 
 from ssni_jax.attacks import Attack, Ensemble
+from ssni_jax.attacks.ensemble import CLEAN
 from ssni_jax.core.protocols import Predict
 from ssni_jax.core.rng import fold
+from ssni_jax.data.source import as_float
 from ssni_jax.experiments import Evaluation
 from ssni_jax.files.atomic import write_arrays
 from ssni_jax.jobs.attack import Attacking, AttackRun
 from ssni_jax.jobs.evaluation_job import ATTACK, EvaluationJob
+from ssni_jax.jobs.kept_images import as_stored
 from ssni_jax.jobs.outcome import Batch
 from ssni_jax.jobs.run import Pause, WorkUnit
 from ssni_jax.journal.ensemble import STAGE, Stages
@@ -47,6 +50,12 @@ class EnsembleJob(EvaluationJob):
         """What the journal holds of the attacks by now."""
         return Stages(tuple(self.ensemble.stages), self.ensemble.falls_at, self.experiment.ids, self.journal.units())
 
+    @property
+    def n_copies(self) -> int:
+        """One that is judged, and one for every attack that may have found more wrong draws than those before."""
+        n_draws = self.ensemble.most_draws(self.experiment.objective.n_draws)
+        return 1 + min(len(self.ensemble.attacks), n_draws)
+
     def plan(self) -> list[WorkUnit]:
         stages = self.stages
         if stages.current is None:
@@ -59,7 +68,7 @@ class EnsembleJob(EvaluationJob):
     def load(self, unit: WorkUnit) -> dict[str, np.ndarray]:
         rows = super().load(unit._replace(of=None) if is_stage(unit) else unit)
         if unit.stage == EVALUATED:
-            rows["adversarial"] = self._images(rows["id"], self.stages.strongest(rows["id"].tolist()))
+            rows["adversarial"] = self._images(rows, self.stages.strongest(rows["id"].tolist()))
         return rows
 
     def prepare(self, unit: WorkUnit, loaded: dict[str, np.ndarray]) -> None:
@@ -85,7 +94,10 @@ class EnsembleJob(EvaluationJob):
             return
         ids = outcome.batch.local["id"][mine]
         name = WorkUnit(unit.stage, tuple(ids.tolist())).name
-        write_arrays(self._path(name), {"id": ids, "image": outcome.attack.image[mine]})
+        kept = self._kept(unit, outcome, mine)
+        if kept:
+            images = as_stored(outcome.attack.image[kept], self.experiment.keep_images)
+            write_arrays(self._path(name), {"id": outcome.batch.local["id"][kept], "image": images})
         records = [stage_record(outcome, row) for row in mine]
         self.journal.write(name, {"stage": unit.stage, "curve": outcome.attack.curve}, records)
         self._program(unit).forget(unit)
@@ -100,11 +112,22 @@ class EnsembleJob(EvaluationJob):
         """The images of one attack's unit."""
         return self.journal.workdir / "stages" / f"{unit}.npz"
 
-    def _images(self, ids: np.ndarray, units: Sequence[str]) -> np.ndarray:
-        """The image of each id from the unit that holds its strongest."""
-        stored = {unit: dict(np.load(self._path(unit))) for unit in dict.fromkeys(units)}
-        rows = [np.flatnonzero(stored[unit]["id"] == id)[0] for id, unit in zip(ids, units, strict=True)]
-        return np.stack([stored[unit]["image"][row] for unit, row in zip(units, rows, strict=True)])
+    def _kept(self, unit: WorkUnit, outcome: StageOutcome, mine: list[int]) -> list[int]:
+        """The rows with more wrong draws than before, whose images may be judged."""
+        known = outcome.attack.known
+        if unit.of == CLEAN or known is None:
+            return []
+        before = self.stages.broken(outcome.batch.local["id"][mine].tolist())
+        return [row for row, most in zip(mine, before, strict=True) if known.broken[row] > most]
+
+    def _images(self, rows: Mapping[str, np.ndarray], units: Sequence[str | None]) -> np.ndarray:
+        """The strongest image of each row from the unit that holds it, the clean one where no unit does."""
+        stored = {unit: dict(np.load(self._path(unit))) for unit in dict.fromkeys(units) if unit is not None}
+        images = rows["image"].copy()
+        for row, (id, unit) in enumerate(zip(rows["id"], units, strict=True)):
+            if unit is not None:
+                images[row] = as_float(stored[unit]["image"][stored[unit]["id"] == id][0])
+        return images
 
     def _program(self, unit: WorkUnit) -> Attacking:
         """The attack of a stage, sharing what an earlier one of the same structure has compiled."""
@@ -112,7 +135,7 @@ class EnsembleJob(EvaluationJob):
         structure = structure_of(attack)
         if structure not in self.programs:
             folder, falls_at = self.journal.workdir, float(self.ensemble.falls_at)
-            self.programs[structure] = Attacking(self.mesh, attack, self.objective, folder, falls_at)
+            self.programs[structure] = Attacking(self.mesh, attack, self.objective, folder, falls_at, self.finish)
         return self.programs[structure]
 
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from ssni_jax.attacks import Ensemble
 from ssni_jax.core.protocols import Predict
-from ssni_jax.dist import make_mesh, wait_for_all, whole
+from ssni_jax.dist import agree, make_mesh, wait_for_all, whole
 from ssni_jax.experiments import Evaluation
 from ssni_jax.jobs.ensemble_job import EnsembleJob
 from ssni_jax.jobs.evaluation_job import EvaluationJob
-from ssni_jax.jobs.run import run
+from ssni_jax.jobs.run import attempt, run
 from ssni_jax.jobs.start import opened
 from ssni_jax.journal.identity import precision_of
 from ssni_jax.journal.units import Journal
@@ -27,7 +27,11 @@ def evaluate(experiment: Evaluation, predict: Predict, workdir: Path, stopper: S
     identity = opened(workdir, experiment, networks_of(predict, attack), sources)
     kind = EnsembleJob if isinstance(attack, Ensemble) else EvaluationJob
     job = kind(experiment, predict, attack, Journal(workdir, identity["hash"]), stopper.command)
+    room, error = attempt(job.room) if jax.process_index() == 0 else (None, None)
+    agree(error)
     if jax.process_index() == 0:
+        if room is not None:
+            print(f"{experiment.name}: {room}", flush=True)
         job.write_facts()
     with precision_of(experiment):
         run(job, workdir, stopper)

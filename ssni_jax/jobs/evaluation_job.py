@@ -1,7 +1,7 @@
 """The units of an evaluation: attack a block of images, judge it under fresh keys, record it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ from ssni_jax.core.protocols import Predict, Trace
 from ssni_jax.core.rng import fold, sample_keys
 from ssni_jax.data import take
 from ssni_jax.data.loader import padded, process_slice
+from ssni_jax.data.source import as_float
 from ssni_jax.dist import global_rows, local_rows, make_mesh
 from ssni_jax.evals.prediction import make_predict, n_votes
 from ssni_jax.experiments import Evaluation
 from ssni_jax.files.atomic import write_arrays
 from ssni_jax.jobs.attack import Attacking, AttackRun
+from ssni_jax.jobs.kept_images import as_stored, in_eight_bits, room_for
 from ssni_jax.jobs.outcome import Batch, Outcome, as_record, judgement, save_stages
 from ssni_jax.jobs.run import Pause, WorkUnit, missing_blocks
 from ssni_jax.journal.evaluation import EVALUATED, MORE_DRAWS, merged
@@ -60,6 +62,23 @@ class EvaluationJob:
         """Rows of a batch: the batch size or all images, rounded up to the devices."""
         n_devices = self.mesh.shape["data"]
         return -(-min(self.experiment.batch_size, len(self.experiment.ids)) // n_devices) * n_devices
+
+    @property
+    def finish(self) -> Callable[[Any, Any], Any] | None:
+        """What is done to the images of an attack before they are judged."""
+        return in_eight_bits if self.experiment.keep_images == "uint8" else None
+
+    @property
+    def n_copies(self) -> int:
+        """How many adversarial images of each image are kept at most."""
+        return int(self.is_attacked)
+
+    def room(self) -> str | None:
+        """What the adversarial images that are still to be made take on disk; refuses where the disk has less."""
+        n_left = len(set(self.experiment.ids) - set(merged(self.journal.units())))
+        if not n_left or not self.n_copies:
+            return None
+        return room_for(self.experiment, n_left, self.n_copies, self.journal.workdir)
 
     def plan(self) -> list[WorkUnit]:
         records, ids = merged(self.journal.units()), self.experiment.ids
@@ -128,7 +147,8 @@ class EvaluationJob:
             return
         if outcome.attack is not None:
             folder = self.journal.workdir / "adversarial"
-            write_arrays(folder / f"{name}.npz", {"id": ids, "image": outcome.attack.image[mine]})
+            images = as_stored(outcome.attack.image[mine], self.experiment.keep_images)
+            write_arrays(folder / f"{name}.npz", {"id": ids, "image": images})
         save_stages(self.experiment, self.journal.workdir, outcome, mine)
         records = [as_record(outcome, row) for row in mine]
         curve = None if outcome.attack is None else outcome.attack.curve
@@ -178,7 +198,8 @@ class EvaluationJob:
         """What makes the adversarial images in the unit that judges them; None where they exist before."""
         if attack is None:
             return None
-        return Attacking(self.mesh, attack, self.experiment.objective.of(self.predict), self.journal.workdir)
+        objective, folder = self.experiment.objective.of(self.predict), self.journal.workdir
+        return Attacking(self.mesh, attack, objective, folder, finish=self.finish)
 
     def _batch(self, loaded: dict[str, np.ndarray]) -> Batch:
         rows = global_rows(self.mesh, loaded)
@@ -204,7 +225,7 @@ def saved_images(workdir: Path, ids: np.ndarray) -> np.ndarray:
         with np.load(path) as stored:
             wanted = np.isin(stored["id"], ids)
             if wanted.any():
-                images.update(zip(stored["id"][wanted].tolist(), stored["image"][wanted], strict=True))
+                images.update(zip(stored["id"][wanted].tolist(), as_float(stored["image"][wanted]), strict=True))
     lacking = sorted(set(ids.tolist()) - set(images))
     if lacking:
         raise FileNotFoundError(
