@@ -31,7 +31,7 @@ import jax.numpy as jnp  # noqa: E402
 from ssni_jax.attacks import L1, L2, Ensemble, Linf, autoattack  # noqa: E402
 from ssni_jax.convert import read_checkpoint  # noqa: E402
 from ssni_jax.convert.families import CLASSIFIERS  # noqa: E402
-from ssni_jax.convert.family import convert, fits  # noqa: E402
+from ssni_jax.convert.family import convert, fits, state_dict  # noqa: E402
 from ssni_jax.data import Npz  # noqa: E402
 from ssni_jax.experiments import Evaluation  # noqa: E402
 from ssni_jax.jobs.evaluate import evaluate  # noqa: E402
@@ -66,11 +66,20 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     files = [path for path in sorted(options.folder.glob("*.json")) if options.only in path.name]
     print(line(COLUMNS), flush=True)
-    with tempfile.TemporaryDirectory() as programs:  # an ensemble repeats the programs of single attacks
-        jax.config.update("jax_compilation_cache_dir", programs)
+    with programs_kept():
         verdicts = [verdict for path in files for verdict in compare(path)]
     print(f"{len(verdicts)} runs, {sum(map(bool, verdicts))} failed.")
     return 1 if any(verdicts) or not verdicts else 0
+
+
+@contextlib.contextmanager
+def programs_kept():
+    """Compiled programs are kept until the end: an ensemble has those of single attacks."""
+    before = jax.config.jax_compilation_cache_dir
+    with tempfile.TemporaryDirectory() as folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        yield
+        jax.config.update("jax_compilation_cache_dir", before)
 
 
 def line(cells) -> str:
@@ -134,26 +143,22 @@ def attacked(predict, images: Npz, n: int, attacks: Ensemble) -> Accuracy:
 def classifier(folder: Path, case: dict) -> PreprocessedClassifier:
     """The network of a file with the file's normalisation; its weights are arguments of compiled programs."""
     tree = read_checkpoint((folder / case["checkpoint"]).resolve())
-    return PreprocessedClassifier(network_in(tree, case), Preprocessing(tuple(case["mean"]), tuple(case["std"])))
+    normalisation = Preprocessing(tuple(case.get("mean", [0.0])), tuple(case.get("std", [1.0])))
+    return PreprocessedClassifier(network_in(tree, case["checkpoint"]), normalisation)
 
 
-def network_in(tree: Any, case: dict):
-    """The network whose tensors these are: a small one of the literature, or of a family that the package converts."""
-    weights = tensors_of(tree)
+def network_in(tree: Any, name: str):
+    """The network whose tensors these are: of a family that the package converts, or a small one of the literature."""
+    if isinstance(tree, dict) and isinstance(tree.get("state_dict"), list):
+        (tree,) = tree["state_dict"]
+    family = next((family for family in CLASSIFIERS if fits(family, tree)), None)
+    if family is not None:
+        return network(convert(family, tree))
+    weights = state_dict(tree)
     function = small_classifier(weights)
-    if function is not None:
-        return jax.tree_util.Partial(function, {name: jnp.asarray(array) for name, array in weights.items()})
-    family = next((family for family in CLASSIFIERS if fits(family, weights)), None)
-    if family is None:
-        raise ValueError(f"{case['checkpoint']}, {case.get('network')}, is of no known network: add it to this folder.")
-    return network(convert(family, weights))
-
-
-def tensors_of(tree: Any) -> dict[str, Any]:
-    """The tensors by name without "module.": the file itself, or its "state_dict", which may be a list of one."""
-    tree = tree.get("state_dict", tree) if isinstance(tree, dict) else tree
-    (tree,) = tree if isinstance(tree, list | tuple) else (tree,)
-    return {name.removeprefix("module."): array for name, array in tree.items()}
+    if function is None:
+        raise ValueError(f"{name} is of no known network: add it to tests/reference/small_classifiers.py.")
+    return jax.tree_util.Partial(function, {name: jnp.asarray(array) for name, array in weights.items()})
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Attacks one after the other, each on the images that still stand: AutoAttack (Croce & Hein 2020) and its like."""
 
+import dataclasses
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from ssni_jax.core.types import Images, Keys, Labels, Level
 
 N_TARGETS, N_TARGETS_L1 = 9, 5
 EOT = 20  # draws per gradient of the version for randomized defences
+CLEAN = "clean"  # the stage before the first attack
 
 
 @pytree
@@ -39,8 +41,16 @@ class Ensemble:
 
     @property
     def stages(self) -> dict[str, Attack]:
-        """The attacks by name, the look at the clean images first."""
-        return {"clean": Untouched(), **dict(zip(self.names, self.attacks, strict=True))}
+        """The attacks by name, first a look at the clean images with the loss and draws of the first attack."""
+        first, clean = self.attacks[0], Untouched()
+        if isinstance(first, WithLoss):
+            clean = dataclasses.replace(first, attack=clean)
+        return {CLEAN: clean, **dict(zip(self.names, self.attacks, strict=True))}
+
+    def most_draws(self, n_draws: int) -> int:
+        """The largest number of draws of an attack, on an objective with `n_draws`."""
+        own = [getattr(attack, "n_draws", None) for attack in self.attacks]
+        return max(n_draws if n is None else n for n in own)
 
 
 class UntouchedState(NamedTuple):

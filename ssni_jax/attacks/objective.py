@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ class Sampled(NamedTuple):
 
 
 class Ascent(NamedTuple):
-    """The mean of `Sampled` over the draws; `wrong` is a share."""
+    """The mean gradient over the draws, and their loss and share of wrong answers as the bookkeeping counts them."""
 
     loss: Level
     gradient: Images
@@ -52,7 +52,9 @@ class Objective:
     `hold` measures the noise levels once at x and holds them over the draws, SSNI's published adaptive attack: the
     attacker sees t(x) but gets no gradient through it (arXiv:2506.06027, code). `n_together` draws share the memory of
     one call; None for all. `fixed_keys` gives every iteration the draws of the first, for an attacker who knows them.
-    `n_before` iterations came before the first one, in an earlier phase of the attack.
+    `n_before` iterations came before the first one, in an earlier phase of the attack. With bookkeeping="last" an
+    attack that follows a gradient knows loss and answer of the last draw alone, as in AutoAttack (Croce & Hein 2020,
+    code), instead of the mean over the draws.
     """
 
     predict: Any = None
@@ -63,6 +65,7 @@ class Objective:
     n_together: int | None = static(default=None)
     fixed_keys: bool = static(default=False)
     n_before: int = static(default=0)
+    bookkeeping: Literal["mean", "last"] = static(default="mean")
 
     def __post_init__(self):
         if self.hold and getattr(self.loss, "of_levels", False):
@@ -115,9 +118,11 @@ class Objective:
         return self.over_draws(keys, x, one)
 
     def ascend(self, keys: Keys, x: Images, y: Labels) -> Ascent:
-        """Mean loss, mean gradient, and the share of draws whose answer is wrong."""
+        """Mean gradient, loss, and the share of draws whose answer is wrong."""
         drawn = self.sample(keys, x, y)
-        return Ascent(*(jnp.mean(v, axis=0) for v in (drawn.loss, drawn.gradient, drawn.wrong.astype(x.dtype))))
+        counted = slice(-1, None) if self.bookkeeping == "last" else slice(None)
+        loss, wrong = drawn.loss[counted], drawn.wrong[counted].astype(x.dtype)
+        return Ascent(*(jnp.mean(v, axis=0) for v in (loss, drawn.gradient, wrong)))
 
     def gradient(self, keys: Keys, x: Images, y: Labels) -> Images:
         """The mean gradient over the draws."""

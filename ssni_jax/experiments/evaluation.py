@@ -9,6 +9,7 @@ from ssni_jax.data import Source
 from ssni_jax.experiments.selection import check_labelled, check_n_images, check_positive, chosen_ids
 
 Precision = Literal["default", "high", "highest"]
+KeptImages = Literal["float32", "uint8"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Evaluation:
     """Images at a time, over all devices."""
     n_slots: int = 32
     """Rows of one network call of the ragged solver, on each device."""
+    keep_images: KeptImages = "float32"
+    """Keep adversarial images exactly, or in a quarter of the space as 8-bit images, which are then what is judged."""
     n_pictures: int = 6
     """Images whose stages are kept for the report."""
     seed: int = 0

@@ -77,15 +77,16 @@ class Attacking:
     """An attack on an objective, compiled once for all units.
 
     With `falls_at` the attack of a unit ends as soon as more than this share of the draws is wrong in every row.
-    `judge_every` says after how many iterations `run` asks for an answer on the image reached.
+    `judge_every` says after how many iterations `run` asks for an answer on the image reached. With `finish` the images
+    that are judged are `finish(images, clean images)`.
     """
 
     def __init__(
         self, mesh: Mesh, attack: Attack, objective: Objective, workdir: Path, programs: CompiledPrograms, *,
-        falls_at: float | None = None, judge_every: int | None = None,
+        falls_at: float | None = None, judge_every: int | None = None, finish: Callable[[Any, Any], Any] | None = None,
     ):  # fmt: skip
         self.attack, self.objective, self.mesh, self.workdir = attack, objective, mesh, workdir
-        self.programs, self.falls_at, self.judge_every = programs, falls_at, judge_every
+        self.programs, self.falls_at, self.judge_every, self.finish = programs, falls_at, judge_every, finish
         self.driver, self.is_compiled = make_driver(mesh, attack, None, judge_every), False
 
     def like(self, attack: Attack) -> "Attacking":
@@ -128,17 +129,17 @@ class Attacking:
             if progress.is_over:
                 break
             if i < n:
-                self._judge(i, state, curve, answer)
+                self._judge(i, state, curve, x, answer)
                 save = partial(self._save, unit, Reached(i, state, curve, time.monotonic() - begun), rows)
                 pause(save)
                 is_due = time.monotonic() - saved > SAVE_EVERY_S
                 if agree(None, int(is_due) or None):  # all processes save the same iteration
                     save()
                     saved = time.monotonic()
-        self._judge(i, state, curve, answer, is_last=True)
+        self._judge(i, state, curve, x, answer, is_last=True)
         known, labels = jax.block_until_ready(self.driver.result(self.attack, state)), curve.pop("labels")
         iterates = np.transpose(labels) if labels else None
-        return AttackRun(known.image, known, curve, iterates, time.monotonic() - begun)
+        return AttackRun(self._finished(known.image, x), known, curve, iterates, time.monotonic() - begun)
 
     def last_keys(self, keys: Keys) -> Keys:
         """The keys of the first draw of the attack's last iteration."""
@@ -154,13 +155,17 @@ class Attacking:
         falls_at = np.inf if self.falls_at is None else self.falls_at
         return jax.device_get(self.driver.progress(chunk.loss, chunk.broken, n_made - 1, mask, falls_at))
 
+    def _finished(self, image: Any, x: Any) -> Any:
+        """The image as it is judged and kept."""
+        return image if self.finish is None else self.finish(image, x)
+
     def _judge(
-        self, i: int, state: Tree, curve: dict[str, list[Any]], answer: Answer | None, is_last: bool = False
+        self, i: int, state: Tree, curve: dict[str, list[Any]], x: Any, answer: Answer | None, is_last: bool = False
     ) -> None:
         """Adds the answer on the image after iteration i to the curve, where one is asked for."""
         if answer is not None and self.judge_every is not None and (is_last or i % self.judge_every == 0):
             curve["judged"].append(i)
-            curve["labels"].append(answer(i, self.driver.result(self.attack, state).image))
+            curve["labels"].append(answer(i, self._finished(self.driver.result(self.attack, state).image, x)))
 
     def _path(self, unit: WorkUnit) -> Path:
         place = f"{jax.process_index()}of{jax.process_count()}"

@@ -7,12 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ssni_jax.attacks import Ensemble
+from ssni_jax.attacks.ensemble import CLEAN
 from ssni_jax.core.protocols import Predict
 from ssni_jax.core.rng import fold
+from ssni_jax.data.source import as_float
 from ssni_jax.experiments import Evaluation
 from ssni_jax.files.atomic import write_arrays
 from ssni_jax.jobs.attack import Attacking, AttackRun, header_of
 from ssni_jax.jobs.evaluation_job import ATTACK, ITERATE, EvaluationJob
+from ssni_jax.jobs.kept_images import as_stored
 from ssni_jax.jobs.outcome import Batch, Outcome
 from ssni_jax.jobs.programs import CompiledPrograms, structure_of
 from ssni_jax.jobs.run import Pause, WorkUnit
@@ -55,6 +58,12 @@ class EnsembleJob(EvaluationJob):
         """What the journal holds of the attacks by now."""
         return Stages(tuple(self.ensemble.stages), self.ensemble.falls_at, self.experiment.ids, self.journal.units())
 
+    @property
+    def n_copies(self) -> int:
+        """One that is judged, and one for every attack that may have found more wrong draws than those before."""
+        n_draws = self.ensemble.most_draws(self.experiment.objective.n_draws)
+        return 1 + min(len(self.ensemble.attacks), n_draws)
+
     def plan(self) -> list[WorkUnit]:
         stages = self.stages
         if stages.current is None:
@@ -67,7 +76,7 @@ class EnsembleJob(EvaluationJob):
     def load(self, unit: WorkUnit) -> dict[str, np.ndarray]:
         rows = super().load(unit._replace(of=None) if is_stage(unit) else unit)
         if unit.stage == EVALUATED:
-            rows["adversarial"] = self._images(rows["id"], self.stages.strongest(rows["id"].tolist()))
+            rows["adversarial"] = self._images(rows, self.stages.strongest(rows["id"].tolist()))
         return rows
 
     def prepare(self, unit: WorkUnit, loaded: dict[str, np.ndarray]) -> None:
@@ -99,7 +108,10 @@ class EnsembleJob(EvaluationJob):
             return
         ids = outcome.batch.local["id"][mine]
         name = WorkUnit(unit.stage, tuple(ids.tolist())).name
-        write_arrays(self._path(name), {"id": ids, "image": outcome.attack.image[mine]})
+        kept = self._kept(unit, outcome, mine)
+        if kept:
+            images = as_stored(outcome.attack.image[kept], self.experiment.keep_images)
+            write_arrays(self._path(name), {"id": outcome.batch.local["id"][kept], "image": images})
         records = [stage_record(outcome, row) for row in mine]
         self.journal.write(name, {"stage": unit.stage, **header_of(outcome.attack)}, records)
         self._program(unit).forget(unit)
@@ -119,21 +131,32 @@ class EnsembleJob(EvaluationJob):
         """The images of one attack's unit."""
         return self.journal.workdir / "stages" / f"{unit}.npz"
 
-    def _images(self, ids: np.ndarray, units: Sequence[str]) -> np.ndarray:
-        """The image of each id from the unit that holds its strongest."""
-        stored = {unit: dict(np.load(self._path(unit))) for unit in dict.fromkeys(units)}
-        rows = [np.flatnonzero(stored[unit]["id"] == id)[0] for id, unit in zip(ids, units, strict=True)]
-        return np.stack([stored[unit]["image"][row] for unit, row in zip(units, rows, strict=True)])
+    def _kept(self, unit: WorkUnit, outcome: StageOutcome, mine: list[int]) -> list[int]:
+        """The rows with more wrong draws than before, whose images may be judged."""
+        known = outcome.attack.known
+        if unit.of == CLEAN or known is None:
+            return []
+        before = self.stages.broken(outcome.batch.local["id"][mine].tolist())
+        return [row for row, most in zip(mine, before, strict=True) if known.broken[row] > most]
+
+    def _images(self, rows: Mapping[str, np.ndarray], units: Sequence[str | None]) -> np.ndarray:
+        """The strongest image of each row from the unit that holds it, the clean one where no unit does."""
+        stored = {unit: dict(np.load(self._path(unit))) for unit in dict.fromkeys(units) if unit is not None}
+        images = rows["image"].copy()
+        for row, (id, unit) in enumerate(zip(rows["id"], units, strict=True)):
+            if unit is not None:
+                images[row] = as_float(stored[unit]["image"][stored[unit]["id"] == id][0])
+        return images
 
     def _program(self, unit: WorkUnit) -> Attacking:
         """The attack of a stage, sharing what an earlier one of the same structure has compiled."""
         attack = self.ensemble.stages[unit.of]
         structure = structure_of(attack)
         if structure not in self.attackings:
-            stops = {"falls_at": float(self.ensemble.falls_at), "judge_every": self.experiment.judge_every}
             self.attackings[structure] = Attacking(
-                self.mesh, attack, self.objective, self.journal.workdir, self.programs, **stops
-            )
+                self.mesh, attack, self.objective, self.journal.workdir, self.programs,
+                falls_at=float(self.ensemble.falls_at), judge_every=self.experiment.judge_every, finish=self.finish,
+            )  # fmt: skip
         return self.attackings[structure]
 
 

@@ -9,12 +9,12 @@ import numpy as np
 from ssni_jax.attacks import Ensemble
 from ssni_jax.core.protocols import Predict
 from ssni_jax.data import Source
-from ssni_jax.dist import make_mesh, wait_for_all, whole
+from ssni_jax.dist import agree, make_mesh, wait_for_all, whole
 from ssni_jax.experiments import Evaluation
 from ssni_jax.jobs.ensemble_job import EnsembleJob
 from ssni_jax.jobs.evaluation_job import EvaluationJob
 from ssni_jax.jobs.programs import CompiledPrograms
-from ssni_jax.jobs.run import run
+from ssni_jax.jobs.run import attempt, run
 from ssni_jax.jobs.start import opened
 from ssni_jax.journal.identity import precision_of
 from ssni_jax.journal.units import Journal
@@ -32,7 +32,11 @@ def evaluate(
     attack = resolve(experiment.attack, whole(make_mesh()))
     identity = opened(workdir, experiment, networks_of(predict, attack), sources_of(experiment))
     job = make_job(experiment, predict, attack, Journal(workdir, identity["hash"]), stopper.command, programs)
+    room, error = attempt(job.room) if jax.process_index() == 0 else (None, None)
+    agree(error)
     if jax.process_index() == 0:
+        if room is not None:
+            print(f"{experiment.name}: {room}", flush=True)
         job.write_facts()
     with precision_of(experiment):
         run(job, workdir, stopper)

@@ -1,7 +1,7 @@
 """The units of an evaluation: attack a block of images, judge it under fresh keys, record it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ from ssni_jax.evals.prediction import make_predict, n_votes
 from ssni_jax.experiments import Evaluation
 from ssni_jax.files.atomic import write_arrays
 from ssni_jax.jobs.attack import Answer, Attacking, AttackRun, header_of
+from ssni_jax.jobs.kept_images import as_stored, in_eight_bits, room_for
 from ssni_jax.jobs.outcome import Batch, Outcome, as_record, judgement, save_stages
 from ssni_jax.jobs.programs import CompiledPrograms
 from ssni_jax.jobs.run import Pause, WorkUnit, missing_blocks
@@ -70,6 +71,23 @@ class EvaluationJob:
         """Rows of a batch: the batch size or all images, rounded up to the devices."""
         n_devices = self.mesh.shape["data"]
         return -(-min(self.experiment.batch_size, len(self.experiment.ids)) // n_devices) * n_devices
+
+    @property
+    def finish(self) -> Callable[[Any, Any], Any] | None:
+        """What is done to the images of an attack before they are judged."""
+        return in_eight_bits if self.experiment.keep_images == "uint8" else None
+
+    @property
+    def n_copies(self) -> int:
+        """How many adversarial images of each image are kept at most."""
+        return int(self.is_attacked)
+
+    def room(self) -> str | None:
+        """What the adversarial images that are still to be made take on disk; refuses where the disk has less."""
+        n_left = len(set(self.experiment.ids) - set(merged(self.journal.units())))
+        if not n_left or not self.n_copies:
+            return None
+        return room_for(self.experiment, n_left, self.n_copies, self.journal.workdir)
 
     def plan(self) -> list[WorkUnit]:
         records, ids = merged(self.journal.units()), self.experiment.ids
@@ -151,7 +169,8 @@ class EvaluationJob:
             return
         if outcome.attack is not None:
             folder = self.journal.workdir / "adversarial"
-            write_arrays(folder / f"{name}.npz", {"id": ids, "image": outcome.attack.image[mine]})
+            images = as_stored(outcome.attack.image[mine], self.experiment.keep_images)
+            write_arrays(folder / f"{name}.npz", {"id": ids, "image": images})
         save_stages(self.experiment, self.journal.workdir, outcome, mine)
         records = self.records(outcome, mine)
         self.journal.write(name, {"stage": EVALUATED, **header_of(outcome.attack)}, records)
@@ -204,8 +223,9 @@ class EvaluationJob:
         """What makes the adversarial images in the unit that judges them; None where they exist before."""
         if attack is None:
             return None
-        objective, every = self.experiment.objective.of(self.predict), self.experiment.judge_every
-        return Attacking(self.mesh, attack, objective, self.journal.workdir, self.programs, judge_every=every)
+        objective, folder = self.experiment.objective.of(self.predict), self.journal.workdir
+        stops = {"judge_every": self.experiment.judge_every, "finish": self.finish}
+        return Attacking(self.mesh, attack, objective, folder, self.programs, **stops)
 
     def _answer(self, keys: Keys) -> Answer:
         """The predictor's own answer on an iterate, under the fold of these keys with the number of its iteration."""

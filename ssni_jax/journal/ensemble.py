@@ -50,9 +50,17 @@ class Stages:
         """The images on which the attack of this name has run."""
         return set(self.results[name])
 
-    def strongest(self, ids: Iterable[int]) -> list[str]:
-        """The unit that holds the image with the largest share of wrong draws, the earliest of equals, of each id."""
-        return [max(self._results_of(id), key=lambda result: result.broken).unit for id in ids]
+    def strongest(self, ids: Iterable[int]) -> list[str | None]:
+        """The unit that holds the image with the largest share of wrong draws, the earliest of equals, of each id.
+
+        None for the clean image, which the first attack looks at.
+        """
+        results = [max(self._results_of(id), key=lambda pair: pair[1].broken) for id in ids]
+        return [None if name == self.names[0] else result.unit for name, result in results]
+
+    def broken(self, ids: Iterable[int]) -> list[float]:
+        """The largest share of wrong draws that any attack has left, of each id."""
+        return [max((result.broken for _, result in self._results_of(id)), default=0.0) for id in ids]
 
     def iterates_of(self, id: int) -> dict[str, list[int]]:
         """The answers on the judged iterates of all attacks, in their order; empty where none was judged."""
@@ -83,5 +91,6 @@ class Stages:
         result = self.results[name].get(id)
         return result is not None and result.broken > self.falls_at
 
-    def _results_of(self, id: int) -> list[StageResult]:
-        return [self.results[name][id] for name in self.names if id in self.results[name]]
+    def _results_of(self, id: int) -> list[tuple[str, StageResult]]:
+        """What each attack that has run on the image did, in order."""
+        return [(name, self.results[name][id]) for name in self.names if id in self.results[name]]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ssni_jax.data.source import as_float
 from ssni_jax.files.atomic import read_json
 from ssni_jax.journal.records import EvaluationRecord, draws_of, joined
 from ssni_jax.journal.units import Journal, StoredUnit
@@ -88,7 +89,7 @@ def saved_images(workdir: Path, ids: np.ndarray) -> np.ndarray:
         with np.load(path) as stored:
             wanted = np.isin(stored["id"], ids)
             if wanted.any():
-                images.update(zip(stored["id"][wanted].tolist(), stored["image"][wanted], strict=True))
+                images.update(zip(stored["id"][wanted].tolist(), as_float(stored["image"][wanted]), strict=True))
     lacking = sorted(set(ids.tolist()) - set(images))
     if lacking:
         raise FileNotFoundError(

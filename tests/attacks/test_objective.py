@@ -179,6 +179,16 @@ def test_evaluations_and_samples_are_those_of_each_draw():
     np.testing.assert_allclose(ascent.wrong, jnp.mean(drawn.wrong.astype(float), axis=0), atol=1e-6)
 
 
+def test_released_bookkeeping_counts_the_last_draw_and_follows_the_mean_gradient():
+    objective = Objective(n_draws=3).of(Noisy())
+    drawn, mean = jax.jit(objective.sample)(keys(B), X, Y), jax.jit(objective.ascend)(keys(B), X, Y)
+    last = jax.jit(dataclasses.replace(objective, bookkeeping="last").ascend)(keys(B), X, Y)
+    np.testing.assert_allclose(last.loss, drawn.loss[-1], atol=1e-6)
+    np.testing.assert_array_equal(last.wrong, drawn.wrong[-1])
+    np.testing.assert_allclose(last.gradient, mean.gradient, atol=1e-6)
+    assert jnp.all(last.loss != mean.loss) and jnp.any(last.wrong != mean.wrong)
+
+
 def test_fixed_keys_are_those_of_the_first_iteration():
     fixed, fresh = Objective(fixed_keys=True), Objective()
     bits = jax.random.key_data

@@ -207,6 +207,16 @@ def test_a_random_predictor_keeps_the_iterate_with_most_wrong_draws():
     assert np.mean(result.broken) > np.mean(start) and np.all(np.asarray(result.n_queries) == 21 * 8)
 
 
+@pytest.mark.slow
+def test_by_released_bookkeeping_one_lucky_draw_is_a_success():
+    noisy = dataclasses.replace(FOUR, noise=0.1)
+    objectives = [Objective(noisy, n_draws=8, bookkeeping=bookkeeping) for bookkeeping in ("mean", "last")]
+    attack = Apgd(Linf(0.05 * radius(Linf).eps), n_steps=20)
+    mean, last = (np.asarray(driven(attack, objective, keys(B), X, jnp.asarray(Y)).broken) for objective in objectives)
+    assert np.all(np.isin(last, (0, 1))) and np.any((mean > 0) & (mean < 1))
+    assert np.all(last >= mean) and np.sum(last > 0.5) > np.sum(mean > 0.5)
+
+
 def test_targets_are_ranked_by_the_score_on_the_clean_image_without_the_true_class():
     scores = jnp.asarray([[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 3.0, 2.0]])
     ranked = [ranked_class(scores, jnp.asarray([0, 1]), rank).tolist() for rank in (1, 2, 3, 4)]

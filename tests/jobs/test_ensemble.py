@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ssni_jax.attacks import Apgd, Ensemble, Linf, Margin, Objective, Square, Targeted, WithLoss
-from ssni_jax.attacks.ensemble import autoattack
-from ssni_jax.data import Digits
+from ssni_jax.attacks.ensemble import Untouched, autoattack
+from ssni_jax.data import AdversarialImages, Digits, Npz
 from ssni_jax.evals.attacked import make_driver
 from ssni_jax.experiments import Evaluation
 from ssni_jax.jobs.ensemble_job import EnsembleJob
@@ -85,6 +85,27 @@ def test_the_iterates_of_every_attack_that_ran_are_judged(finished):
     assert right == [record["draws"] == [record["label"]] for record in records]
 
 
+def test_only_images_that_an_attack_broke_are_kept_beside_the_judged_ones(finished):
+    kept = [id for path in (finished / "stages").glob("*.npz") for id in np.load(path)["id"].tolist()]
+    assert sorted(kept) == [record["id"] for record in records_of(finished) if record["linf"] > 0]
+
+
+@pytest.mark.slow
+def test_images_of_8_bits_are_judged_as_they_are_kept(experiment, tmp_path):
+    data = tmp_path / "digits.npz"
+    pixels = np.round(255 * Digits("test").images).astype(np.uint8)
+    np.savez(data, images=pixels, labels=Digits("test").labels)
+    small = dataclasses.replace(experiment, images=Npz(str(data)), keep_images="uint8")
+    records = run(small, tmp_path / "w")
+    files = list((tmp_path / "w").glob("adversarial/*.npz")) + list((tmp_path / "w").glob("stages/*.npz"))
+    assert {np.load(path)["image"].dtype for path in files} == {np.dtype(np.uint8)}
+    adversarial = AdversarialImages(str(tmp_path / "w"))
+    for record in records:
+        change = np.abs(adversarial[record["id"]]["image"] - small.images[record["id"]]["image"]).max()
+        assert record["linf"] == pytest.approx(change, abs=1e-7) and change <= THREAT.eps + 1e-6
+    assert max(record["linf"] for record in records) > THREAT.eps - 1 / 255
+
+
 def test_the_status_shows_what_stood_after_each_attack(finished):
     stood = f"{100 * stages_of(finished)[3]['standing'] / N_IMAGES:.1f} %"
     assert f"  after {'apgd-t2':9} {stood:>7}" in status(finished)
@@ -155,6 +176,8 @@ def test_the_strongest_image_is_that_of_the_attack_with_most_wrong_draws():
     units = [unit("clean", 0.1), unit("first", 0.4), unit("second", 0.4), unit("third", 0.2)]
     stages = Stages(("clean", "first", "second", "third"), 0.5, [7], units)
     assert stages.strongest([7]) == ["first-unit"] and stages.current is None
+    assert stages.broken([7, 8]) == [0.4, 0.0]
+    assert Stages(("clean", "first"), 0.5, [7], [unit("clean", 0.4), unit("first", 0.4)]).strongest([7]) == [None]
 
 
 def unit(name, broken):
@@ -175,6 +198,12 @@ def test_autoattack_has_the_attacks_of_its_version(version):
     }
     plus = ["apgd-ce", "apgd-dlr", "fab", "square", *expected["standard"][1:-1]]
     assert names == expected.get(version, plus)
+
+
+def test_clean_images_are_looked_at_with_the_draws_of_the_first_attack():
+    clean = autoattack(Linf(8 / 255), "rand").stages["clean"]
+    assert (clean.n_draws, clean.n_iterations) == (20, 1)
+    assert isinstance(Ensemble((Apgd(),), ("apgd",)).stages["clean"], Untouched)
 
 
 def test_an_ensemble_needs_a_name_per_attack():

@@ -1,0 +1,48 @@
+"""The comparison with AutoAttack finds the attacks and networks of a file, and fails what is weak or wrong."""
+
+import pytest
+
+from ssni_jax.attacks import L2
+from tests.attack_strength import Accuracy, ensemble, main, verdict_on
+from tests.reference.small_classifiers import blocks, cnn_a, resnet_b, small_classifier
+
+LINEAR = {f"linear{k}.{leaf}" for k in (1, 2) for leaf in ("weight", "bias")}
+RESNET = {"conv1.weight", "conv1.bias", "layer1.0.conv1.weight", "layer2.0.conv1.weight", "layer1.1.conv1.weight"}
+CASE = {"clean": 0.7}
+
+
+def test_the_attacks_of_a_run_go_towards_all_target_classes_in_its_norm():
+    chosen = ensemble({"norm": "L2", "eps": 0.25, "attacks": ["apgd-t", "square"]})
+    assert chosen.names == (*(f"apgd-t{rank}" for rank in range(1, 10)), "square")
+    threats = [getattr(attack, "attack", attack).threat for attack in chosen.attacks]
+    assert threats == [L2(0.25)] * 10
+    with pytest.raises(ValueError, match=r"There is no attack apgd-x: choose among apgd-ce"):
+        ensemble({"norm": "L2", "eps": 0.25, "attacks": ["apgd-x", "square"]})
+
+
+@pytest.mark.parametrize(
+    ("clean", "robust", "attacks", "verdict"),
+    [
+        (0.7, 0.52, ["apgd-ce"], ""),
+        (0.7, 0.522, ["apgd-ce"], "TOO WEAK"),
+        (0.7, 0.51, ["apgd-ce", "square"], ""),
+        (0.7, 0.512, ["apgd-ce", "square"], "TOO WEAK"),
+        (0.704, 0.3, ["apgd-ce"], ""),
+        (0.2, 0.0, ["apgd-ce"], "WRONG NETWORK"),
+    ],
+)
+def test_a_weak_attack_and_a_wrong_network_fail(clean, robust, attacks, verdict):
+    assert verdict_on(Accuracy(clean, robust), CASE, {"robust": 0.5, "attacks": attacks}) == verdict
+
+
+def test_no_file_is_a_failure(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 1 and "0 runs" in capsys.readouterr().out
+
+
+def test_a_network_is_known_by_its_tensors():
+    sequential = dict.fromkeys(f"{layer}.{leaf}" for layer in (0, 2, 5, 7) for leaf in ("weight", "bias"))
+    assert small_classifier(sequential) is cnn_a
+    assert small_classifier(dict.fromkeys(RESNET | LINEAR)) is resnet_b
+    assert blocks(RESNET) == ["layer1.0", "layer1.1", "layer2.0"]
+    assert small_classifier(dict.fromkeys(RESNET | LINEAR | {"bn1.running_mean"})) is None
+    assert small_classifier(dict.fromkeys(RESNET | {"linear.weight"})) is None
