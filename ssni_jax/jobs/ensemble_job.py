@@ -1,6 +1,6 @@
 """The units of an evaluation under an ensemble: one attack after the other on what stands, then the judgement."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
