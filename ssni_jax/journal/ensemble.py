@@ -64,7 +64,7 @@ class Stages:
 
     def iterates_of(self, id: int) -> dict[str, list[int]]:
         """The answers on the judged iterates of all attacks, in their order; empty where none was judged."""
-        labels = [label for result in self._results_of(id) for label in result.iterates]
+        labels = [label for _, result in self._results_of(id) for label in result.iterates]
         return {"iterates": labels} if labels else {}
 
     def table(self) -> list[dict[str, Any]]:
