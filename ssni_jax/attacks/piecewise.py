@@ -61,10 +61,10 @@ def cutoff(values: Values, mass: Values, total: Level) -> Level:
     """
     bits = jax.lax.bitcast_convert_type(values, jnp.int32)
 
-    def set_bit(k: Any, found: Int[Array, " B"]) -> Int[Array, " B"]:
-        higher = found | (1 << (30 - k))
+    def set_bit(k: Any, cut: Int[Array, " B"]) -> Int[Array, " B"]:
+        higher = cut | (1 << (30 - k))
         reached = jnp.sum(jnp.where(bits >= higher[:, None], mass, 0.0), axis=1) >= total
-        return jnp.where(reached, higher, found)
+        return jnp.where(reached, higher, cut)
 
-    found = jax.lax.fori_loop(0, 31, set_bit, jnp.zeros(len(values), jnp.int32))
-    return jax.lax.bitcast_convert_type(found, values.dtype)
+    cut = jax.lax.fori_loop(0, 31, set_bit, jnp.zeros(len(values), jnp.int32))
+    return jax.lax.bitcast_convert_type(cut, values.dtype)

@@ -28,7 +28,7 @@ class Chunk(NamedTuple):
     broken: Curves
 
 
-class Progress(NamedTuple):
+class ChunkSummary(NamedTuple):
     """Means over the rows that are images after each iteration of a chunk, and whether the last one broke them all."""
 
     loss: Float[Array, " n"]
@@ -41,7 +41,7 @@ class Driver(NamedTuple):
 
     `init(attack, objective, keys, x, y)` gives the state, `advance(attack, objective, keys, i, state, x, y)` makes the
     `n_chunk` iterations from i on, or those that are left, and `result(attack, state)` shows where the attack stands.
-    `progress(loss, broken, last, mask, falls_at)` sums up the curves of a chunk with iterations 0 to `last`; rows where
+    `summary(loss, broken, last, mask, falls_at)` sums up the curves of a chunk with iterations 0 to `last`; rows where
     `mask` is zero are padding, and more than a share `falls_at` of wrong draws breaks an image.
     """
 
@@ -49,7 +49,7 @@ class Driver(NamedTuple):
     init: Callable[..., Tree]
     advance: Callable[..., Chunk]
     result: Callable[..., Attacked]
-    progress: Callable[..., Progress]
+    summary: Callable[..., ChunkSummary]
 
 
 def make_driver(mesh: Mesh, attack: Attack, n_chunk: int | None = None, stops_every: int | None = None) -> Driver:
@@ -97,14 +97,14 @@ def make_driver(mesh: Mesh, attack: Attack, n_chunk: int | None = None, stops_ev
         jax.jit(begun),
         jax.jit(advanced, donate_argnames="state"),
         jax.jit(lambda attack, state: by_rows(mesh, lambda attack, state: attack.result(state))(attack, state)),
-        jax.jit(_progress, out_shardings=whole(mesh)),
+        jax.jit(_summary, out_shardings=whole(mesh)),
     )
 
 
-def _progress(loss: Curves, broken: Curves, last: Any, mask: Shaped[Array, " B"], falls_at: Any) -> Progress:
+def _summary(loss: Curves, broken: Curves, last: Any, mask: Shaped[Array, " B"], falls_at: Any) -> ChunkSummary:
     weights = mask.astype(loss.dtype)
     mean_loss, mean_broken = (jnp.sum(values * weights, axis=1) / jnp.sum(weights) for values in (loss, broken))
-    return Progress(mean_loss, mean_broken, jnp.all((broken[last] > falls_at) | (weights == 0)))
+    return ChunkSummary(mean_loss, mean_broken, jnp.all((broken[last] > falls_at) | (weights == 0)))
 
 
 def _longest(n_iterations: int, stops_every: int | None) -> int:

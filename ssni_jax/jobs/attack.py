@@ -17,7 +17,7 @@ from ssni_jax.attacks import Attack, Attacked, Objective
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Keys, Tree
 from ssni_jax.dist import agree, global_rows, local_rows
-from ssni_jax.evals.attacked import Chunk, Driver, Progress, make_driver
+from ssni_jax.evals.attacked import Chunk, ChunkSummary, Driver, make_driver
 from ssni_jax.files.atomic import write_arrays
 from ssni_jax.jobs.programs import CompiledPrograms
 from ssni_jax.jobs.run import Pause, WorkUnit
@@ -107,8 +107,8 @@ class Attacking:
         result = self.programs.compiled("result", self.driver.result, self.attack, state)
         chunk, mask = advance.out_info, jax.ShapeDtypeStruct(y.shape, bool, sharding=y.sharding)
         shown = chunk.loss, chunk.broken, 0, mask, 0.0
-        progress = self.programs.compiled("progress", self.driver.progress, *shown)
-        self.driver, self.is_compiled = Driver(n_chunk, init, advance, result, progress), True
+        summary = self.programs.compiled("summary", self.driver.summary, *shown)
+        self.driver, self.is_compiled = Driver(n_chunk, init, advance, result, summary), True
 
     def run(
         self, unit: WorkUnit, keys: Keys, rows: Mapping[str, jax.Array], pause: Pause, answer: Answer | None = None
@@ -122,11 +122,11 @@ class Attacking:
         while i < n:
             n_made = min(self.driver.n_chunk, n - i)
             chunk = self.driver.advance(self.attack, self.objective, keys, jnp.asarray(i), state, x, y)
-            progress = self._progress(chunk, n_made, rows["mask"])
+            summary = self._summary(chunk, n_made, rows["mask"])
             state, i = chunk.state, i + n_made
-            curve["loss"] += progress.loss[:n_made].tolist()
-            curve["broken"] += progress.broken[:n_made].tolist()
-            if progress.is_over:
+            curve["loss"] += summary.loss[:n_made].tolist()
+            curve["broken"] += summary.broken[:n_made].tolist()
+            if summary.is_over:
                 break
             if i < n:
                 self._judge(i, state, curve, x, answer)
@@ -150,10 +150,10 @@ class Attacking:
         """Drops the saved state of a unit that is recorded."""
         self._path(unit).unlink(missing_ok=True)
 
-    def _progress(self, chunk: Chunk, n_made: int, mask: jax.Array) -> Progress:
+    def _summary(self, chunk: Chunk, n_made: int, mask: jax.Array) -> ChunkSummary:
         """What a chunk showed, on the host: the only transfer that an attack waits for."""
         falls_at = np.inf if self.falls_at is None else self.falls_at
-        return jax.device_get(self.driver.progress(chunk.loss, chunk.broken, n_made - 1, mask, falls_at))
+        return jax.device_get(self.driver.summary(chunk.loss, chunk.broken, n_made - 1, mask, falls_at))
 
     def _finished(self, image: Any, x: Any) -> Any:
         """The image as it is judged and kept."""

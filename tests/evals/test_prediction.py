@@ -84,7 +84,7 @@ def test_an_attack_in_chunks_gives_its_curve_and_the_images_of_one_scan():
     state, curve, mask = driver.init(attack, objective, keys(8), x, y), [], jnp.arange(8) < 6
     for i, n_made in ((0, 3), (3, 1)):
         chunk = driver.advance(attack, objective, keys(8), jnp.asarray(i), state, x, y)
-        seen = driver.progress(chunk.loss, chunk.broken, n_made - 1, mask, 0.5)
+        seen = driver.summary(chunk.loss, chunk.broken, n_made - 1, mask, 0.5)
         np.testing.assert_allclose(seen.loss[:n_made], np.mean(chunk.loss[:n_made, :6], axis=1), rtol=1e-6)
         assert bool(seen.is_over) == np.all(np.asarray(chunk.broken)[n_made - 1, :6] > 0.5)
         state, curve = chunk.state, [*curve, *seen.loss[:n_made].tolist()]
@@ -104,7 +104,5 @@ def test_an_attack_in_chunks_gives_its_curve_and_the_images_of_one_scan():
 def test_a_chunk_is_over_once_every_image_has_more_than_the_share_of_wrong_draws():
     driver = make_driver(make_mesh(), Pgd())
     broken, mask = jnp.asarray([[1.0, 0.0, 0.0], [1.0, 0.5, 0.0]]), jnp.asarray([True, True, False])
-    over = [
-        bool(driver.progress(broken, broken, last, mask, at).is_over) for last, at in ((1, 0.4), (1, 0.5), (0, 0.4))
-    ]
+    over = [bool(driver.summary(broken, broken, last, mask, at).is_over) for last, at in ((1, 0.4), (1, 0.5), (0, 0.4))]
     assert over == [True, False, False]

@@ -294,13 +294,13 @@ def test_an_attack_goes_on_from_its_saved_state(finished, experiment, tmp_path, 
 
     interrupted = Interrupted("x")
     interrupted.asked = None
-    progress = Attacking._progress
+    summary = Attacking._summary
 
     def stop_after_first(self, *seen):
         interrupted.asked = 15
-        return progress(self, *seen)
+        return summary(self, *seen)
 
-    monkeypatch.setattr(Attacking, "_progress", stop_after_first)
+    monkeypatch.setattr(Attacking, "_summary", stop_after_first)
     with pytest.raises(SystemExit):
         evaluate(experiment, experiment.defense, tmp_path, interrupted)
     monkeypatch.undo()
