@@ -71,9 +71,12 @@ def level(norm: float) -> float:
     return float(0.12 / (1 + np.exp(-(norm - 320) / 20)))
 
 
-def evaluated_workdir(path: Path, name: str, records: list[dict], planned: int | None = None, **facts) -> Path:
+def evaluated_workdir(
+    path: Path, name: str, records: list[dict], planned: int | None = None, seed: int = 0, **facts
+) -> Path:
     """A workdir of `planned` images with these records, in units of eight with the curve of a three-step attack."""
-    journal = opened(path, identity(defense={"kind": "ssni_jax.purify.Defense", "name": name}, eps=0.03))
+    defense = {"kind": "ssni_jax.purify.Defense", "name": name}
+    journal = opened(path, identity(defense=defense, eps=0.03, seed=seed))
     is_attacked = any("draws" in record for record in records)
     facts = FACTS | {"defense": name, "n_draws": max((len(r.get("draws", [])) for r in records), default=0)} | facts
     command = f"ssni evaluate configs/{name}_digits.py --workdir runs/{name}"

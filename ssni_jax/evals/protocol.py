@@ -24,6 +24,11 @@ def withstands(labels: Sequence[int], y: int, m: int) -> float:
     return comb(sum(label == y for label in labels), m) / comb(len(labels), m)
 
 
+def all_right(labels: Sequence[int], y: int) -> bool:
+    """Whether every label is y: the worst case over all of them."""
+    return all(label == y for label in labels)
+
+
 def wins_plurality(labels: Sequence[int], y: int) -> bool:
     """Whether strictly more draws answer y than any other label: a tie counts as wrong."""
     others = [labels.count(label) for label in set(labels) - {y, INVALID}]

@@ -1,6 +1,6 @@
 """What the journal holds of an ensemble: which images stand after each attack, and where the strongest images are."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -13,13 +13,21 @@ STAGE = "attack-"  # before the name of the attack, in the stage of a unit
 class StageResult(NamedTuple):
     """One image under one attack: the share of wrong draws, the draws evaluated, and the unit that holds the image.
 
-    `iterates` are the answers on the iterates that were judged.
+    `is_invalid` says that the attack ended with a loss that is NaN or infinite, which is no success. `iterates` are the
+    answers on the iterates that were judged.
     """
 
     broken: float
     queries: int
     unit: str
-    iterates: tuple[int, ...] = ()
+    is_invalid: bool
+    iterates: tuple[int, ...]
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any], unit: str) -> "StageResult":
+        """The result in a stage's record."""
+        is_invalid, iterates = record["loss"] is None, tuple(record.get("iterates", ()))
+        return cls(record["broken"], record["queries"], unit, is_invalid, iterates)
 
 
 class Stages:
@@ -32,9 +40,7 @@ class Stages:
             name = unit.header["stage"].removeprefix(STAGE)
             if unit.header["stage"].startswith(STAGE):
                 for record in unit.records:
-                    judged = tuple(record.get("iterates", ()))
-                    result = StageResult(record["broken"], record["queries"], unit.path.stem, judged)
-                    self.results[name].setdefault(record["id"], result)
+                    self.results[name].setdefault(record["id"], StageResult.of(record, unit.path.stem))
 
     @cached_property
     def current(self) -> str | None:
@@ -68,7 +74,8 @@ class Stages:
         return {"iterates": labels} if labels else {}
 
     def table(self) -> list[dict[str, Any]]:
-        """For each attack that has run: on how many of the n images, how many stand after it, and its draws."""
+        """For each attack that has run: on how many of the n images, how many stand after it, its draws, and for how
+        many images it ended with a loss that is NaN or infinite."""
         rows = []
         for name in self.names:
             ran = [id for id in self.ids if id in self.results[name]]
@@ -76,7 +83,7 @@ class Stages:
                 standing = len(self.standing(name)) - sum(self._has_fallen(id, name) for id in ran)
                 queries = sum(self.results[name][id].queries for id in ran)
                 counts = {"n": len(self.ids), "ran": len(ran), "standing": standing, "queries": queries}
-                rows.append({"attack": name, **counts})
+                rows.append({"attack": name, **counts, "invalid": sum(self.results[name][id].is_invalid for id in ran)})
         return rows
 
     def summary(self) -> str:

@@ -18,6 +18,12 @@ def percent_interval(ends: Sequence[float]) -> str:
     return f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
 
 
+def percent_range(ends: Sequence[float]) -> str:
+    """Two shares as 69.5–89.9 %, and equal ones as one."""
+    low, high = (f"{100 * end:.1f}" for end in ends)
+    return f"{low} %" if low == high else f"{low}{DASH}{high} %"
+
+
 def share(value: float) -> str:
     """0.8125 as 81.2, where the unit stands elsewhere."""
     return f"{100 * value:.1f}"
@@ -44,9 +50,17 @@ def number(value: float | None) -> str:
 
 
 def accuracies(row: Mapping[str, Any]) -> str:
-    """Clean and robust accuracy of a row of numbers, on one line."""
+    """Clean and robust accuracy of a row of numbers, on one line, with the images whose predictions are invalid."""
     shown = [name for name in ("clean", "robust") if row[name] is not None]
-    return "  ".join(f"{name} {percent(row[name])} {percent_interval(row[f'{name}_ci'])}" for name in shown)
+    return "  ".join(
+        f"{name} {percent(row[name])} {percent_interval(row[f'{name}_ci'])}{invalid(row, name)}" for name in shown
+    )
+
+
+def invalid(row: Mapping[str, Any], name: str) -> str:
+    """How many images have a NaN or infinite logit behind the accuracy of that name; empty where none has."""
+    n = row[f"{name}_invalid"]
+    return f"  {n} invalid" if n else ""
 
 
 def duration(seconds: float | None) -> str:

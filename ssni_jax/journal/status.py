@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ssni_jax.journal.calibration import Calibrated, load_calibrated
 from ssni_jax.journal.certification import Certified, certified_so_far, load_certified
 from ssni_jax.journal.evaluation import Evaluated, load_evaluated
-from ssni_jax.journal.formats import number, percent, percent_interval, ranges
+from ssni_jax.journal.formats import invalid, number, percent, percent_interval, ranges
 from ssni_jax.journal.rows import summarise
 from ssni_jax.journal.sweep import describe_sweep, is_sweep, load_sweep
 from ssni_jax.journal.training import Trained, is_number, load_trained
@@ -117,14 +117,15 @@ def judgements(row: dict[str, Any]) -> list[tuple[str, str]]:
 
 def line(row: dict[str, Any], name: str, text: str) -> str:
     """One accuracy with its interval."""
-    return f"  {text:15} {percent(row[name]):>7}  {percent_interval(row[name + '_ci'])}"
+    return f"  {text:15} {percent(row[name]):>7}  {percent_interval(row[name + '_ci'])}{invalid(row, name)}"
 
 
 def stage_line(stage: Mapping[str, Any]) -> str:
     """What one attack of an ensemble left standing."""
     share = percent(stage["standing"] / stage["n"])
     cost = f"{stage['ran']} images attacked, {number(float(stage['queries']))} draws"
-    return f"  after {stage['attack']:9} {share:>7}  {cost}"
+    invalid = f", {stage['invalid']} without a finite loss" if stage.get("invalid") else ""
+    return f"  after {stage['attack']:9} {share:>7}  {cost}{invalid}"
 
 
 def _outlook(results: Any) -> str:

@@ -48,8 +48,8 @@ def _write_runs(path: Path) -> Path:
         "trained": trained_section(runs.trainings),
         "swept": None,
     }
-    rows = content["evaluated"]["rows"] if content["evaluated"] else []
-    write_json(path / "results.json", {"rows": rows, "certified": compared.methods if compared else []})
+    numbers = content["evaluated"]["numbers"] if content["evaluated"] else {"rows": [], "over_seeds": []}
+    write_json(path / "results.json", {**numbers, "certified": compared.methods if compared else []})
     if compared:
         write_bytes(path / "certified.md", markdown(title, compared.methods, compared.distance).encode())
     if compared and compared.panels:

@@ -5,11 +5,13 @@ import itertools
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssni_jax.attacks import Apgd, Ensemble, Linf, Margin, Objective, Square, Targeted, WithLoss
+from ssni_jax.attacks import Apgd, Ensemble, Linf, Margin, Objective, Pgd, Square, Targeted, WithLoss
 from ssni_jax.attacks.ensemble import Untouched, autoattack
+from ssni_jax.core.pytree import pytree
 from ssni_jax.data import AdversarialImages, Digits, Npz
 from ssni_jax.evals.attacked import make_driver
 from ssni_jax.experiments import Evaluation
@@ -22,6 +24,7 @@ from ssni_jax.journal.status import status
 from ssni_jax.journal.units import Journal
 from ssni_jax.lifecycle import Stopper
 from ssni_jax.purify import predictor
+from ssni_jax.purify.predictors import Predictor
 from tests.configs.toy import templates
 from tests.kit import Linear
 
@@ -178,6 +181,25 @@ def test_the_strongest_image_is_that_of_the_attack_with_most_wrong_draws():
     assert stages.strongest([7]) == ["first-unit"] and stages.current is None
     assert stages.broken([7, 8]) == [0.4, 0.0]
     assert Stages(("clean", "first"), 0.5, [7], [unit("clean", 0.4), unit("first", 0.4)]).strongest([7]) == [None]
+
+
+@pytree
+class Fragile(Predictor):
+    """Linear logits, which are NaN for every image that an attack has changed: digits have pixels of k / 16."""
+
+    def trace(self, keys, x, save=None):
+        is_clean = jnp.all(x * 16 == jnp.round(x * 16), axis=(1, 2, 3))
+        return predictor(lambda x: jnp.where(is_clean, 1, jnp.nan)[:, None] * Linear(templates())(x)).trace(keys, x)
+
+
+def test_an_attack_that_only_reaches_nan_breaks_nothing_and_says_so(experiment, tmp_path):
+    attack = Ensemble((Pgd(THREAT, n_steps=2),), ("pgd",))
+    records = run(dataclasses.replace(experiment, defense=Fragile(), attack=attack, n_images=BATCH), tmp_path)
+    assert all(record["linf"] == 0 and record["draws"] == [record["clean_label"]] for record in records)
+    clean, pgd = stages_of(tmp_path)
+    assert clean["invalid"] == 0 and pgd["invalid"] == pgd["ran"] == pgd["standing"] > 0
+    assert f", {pgd['ran']} without a finite loss" in status(tmp_path)
+    assert "worst iterate" in status(tmp_path) and f"  {pgd['ran']} invalid" in status(tmp_path)
 
 
 def unit(name, broken):

@@ -124,7 +124,7 @@ def test_the_worst_iterate_is_right_only_where_every_iterate_is():
     drawn = [attacked_record(id, iterates=labels) for id, labels in enumerate([[3, 3], [3, 8], [-1, 3]])]
     row = summarise("x", [*drawn, attacked_record(3)])
     assert (row["robust_worst_iterate"], row["robust_worst_iterate_ci"]) == (1 / 3, list(interval(1, 3)))
-    assert (row["n_invalid_iterates"], row["n_invalid_adversarial"]) == (1, 0)
+    assert (row["robust_worst_iterate_invalid"], row["robust_invalid"]) == (1, 0)
 
 
 def test_without_an_attack_every_judgement_is_none_with_the_widest_interval():

@@ -64,7 +64,10 @@ def test_an_evaluation_without_an_attack_shows_clean_accuracy_alone(tmp_path):
 
 def test_nan_predictions_are_counted(tmp_path):
     records = [clean_record(0, clean_label=-1), attacked_record(1, draws=[-1])]
-    assert "1 clean and 1 adversarial images had NaN logits" in status(evaluated_workdir(tmp_path, "x", records))
+    text = status(evaluated_workdir(tmp_path, "x", records))
+    assert "1 clean and 1 adversarial images had NaN logits" in text
+    assert "clean            50.0 %  [1.3, 98.7]  1 invalid" in text
+    assert "robust            0.0 %  [0.0, 97.5]  1 invalid" in text
 
 
 def test_a_parent_lists_every_run_and_is_complete_only_with_all(workdir):

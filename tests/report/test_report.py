@@ -7,13 +7,15 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ssni_jax.evals.statistics import paired_difference
+from ssni_jax.evals.statistics import interval, paired_difference, wilson
 from ssni_jax.files.atomic import write_json
 from ssni_jax.journal.certification import load_certified
 from ssni_jax.journal.certified_rows import summarise_certified
 from ssni_jax.journal.evaluation import load_evaluated
 from ssni_jax.journal.formats import DASH, SIGMA, number, percent, percent_interval, points, share
-from ssni_jax.journal.rows import robust_scores, summarise
+from ssni_jax.journal.judgements import JUDGEMENTS
+from ssni_jax.journal.rows import summarise
+from ssni_jax.journal.seeds import SeedRuns
 from ssni_jax.journal.status import load_runs
 from ssni_jax.journal.workdir import open_workdir, write_run
 from ssni_jax.report.page import write_report
@@ -37,6 +39,19 @@ def parent(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluations")
     for kind in ("diffpure", "ssni-n", "undefended"):
         random_workdir(folder / kind, kind, n=24)
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory):
+    """One evaluation under three seeds, the last of which breaks three images, and another one, with their report."""
+    folder = tmp_path_factory.mktemp("seeds")
+    for seed, label in enumerate((3, 3, 8)):
+        answers = [3, label, label, label]
+        records = [attacked_record(id, draws=[answers[id]], iterates=[3, answers[id]]) for id in range(4)]
+        evaluated_workdir(folder / f"run-{seed}", "ssni-n", records, seed=seed)
+    evaluated_workdir(folder / "other", "diffpure", [attacked_record(id) for id in range(4)])
     write_report(folder)
     return folder
 
@@ -109,14 +124,12 @@ def test_a_page_of_single_draws_has_neither_vote_nor_submissions(tmp_path):
     assert "Curves: how the attacks converged" in text
 
 
-def test_a_page_shows_the_worst_iterate_where_iterates_were_judged(tmp_path):
-    records = [attacked_record(id, iterates=[3, 3 if id else 8]) for id in range(4)]
-    text = write_report(evaluated_workdir(tmp_path, "x", records)).read_text()
-    ends = percent_interval(summarise("x", records)["robust_worst_iterate_ci"])
-    row = f"robust, every judged iterate right</th><td>75.0 %<small>{ends}</small></td>"
-    assert row in text and "x, judged" in text and "Marks: share" in text
-    assert json.loads((tmp_path / "results.json").read_text())["rows"][0]["robust_worst_iterate"] == 0.75
-    assert load_evaluated(tmp_path).curves[0]["answered_wrong"] == [0.0, 0.25]
+def test_a_page_shows_the_worst_iterate_where_iterates_were_judged(seeds, parent):
+    text = (seeds / "report.html").read_text()
+    ends = percent_interval(wilson(3, 4))
+    assert f"robust, every judged iterate right</th><td>{DASH}</td><td>75.0 %<small>{ends}</small><small>seeds" in text
+    assert "ssni-n, judged" in text and "Marks: share" in text
+    assert "judged iterate" not in (parent / "report.html").read_text()
 
 
 def test_an_evaluation_without_an_attack_makes_a_page_of_clean_accuracy(tmp_path):
@@ -141,15 +154,32 @@ def test_attacked_and_clean_evaluations_stand_on_one_page(tmp_path):
 def test_defences_are_compared_with_the_first_of_fixed_level(parent):
     text = (parent / "report.html").read_text()
     ours, theirs = load_evaluated(parent / "ssni-n"), load_evaluated(parent / "diffpure")
-    test = paired_difference(robust_scores(ours.records), robust_scores(theirs.records))
+    test = paired_difference(*(JUDGEMENTS["robust"].scores(run.records) for run in (ours, theirs)))
     assert "against <b>diffpure</b>" in text
     assert f"<td>{points(test.difference)}<small>" in text
 
 
+def test_runs_of_several_seeds_share_a_row_with_their_own_below_it(seeds):
+    text = (seeds / "report.html").read_text()
+    assert parse(text).open == []
+    shared = f"<td>75.0 %<small>{percent_interval(wilson(3, 4))}</small><small>seeds 25.0{DASH}100.0 %</small></td>"
+    assert "ssni-n<small>mean of 3 seeds</small></th><td>100.0 %" in text and shared in text
+    places = [text.index(f"seed {seed}<small>ssni-n (run-{seed})</small>") for seed in range(3)]
+    assert text.index("mean of 3 seeds") < places[0] and places == sorted(places)
+    numbers = json.loads((seeds / "results.json").read_text())
+    assert len(numbers["rows"]) == 4 and [row["seeds"] for row in numbers["over_seeds"]] == [[0, 1, 2]]
+    assert (
+        numbers["over_seeds"][0]["robust_seeds"]
+        == numbers["over_seeds"][0]["robust_worst_iterate_seeds"]
+        == [0.25, 1.0]
+    )
+
+
 def test_only_common_images_are_paired(workdir):
     ours, theirs = (load_evaluated(workdir(kind, n=24, recorded=n)) for kind, n in (("ssni-n", 10), ("diffpure", 24)))
-    assert compare(ours, theirs)["n"] == compare(theirs, ours)["n"] == 10
-    assert compare(ours, theirs)["clean"] == compare(ours, theirs._replace(records=theirs.records[:10]))["clean"]
+    few, all, first = (SeedRuns("x", [run]) for run in (ours, theirs, theirs._replace(records=theirs.records[:10])))
+    assert compare(few, all)["n"] == compare(all, few)["n"] == 10
+    assert compare(few, all)["clean"] == compare(few, first)["clean"]
 
 
 def test_the_order_is_undefended_fixed_adaptive(parent):
@@ -191,7 +221,7 @@ def test_one_workdir_makes_a_report_without_comparisons(workdir):
 def test_a_run_without_any_record_still_makes_a_page(workdir):
     text = write_report(workdir("ssni-n", n=12, recorded=0)).read_text()
     assert "0 of 12 images complete" in text
-    assert f"<td>{DASH}<small>[0.0, 100.0]</small></td>" in text
+    assert f"ssni-n</th><td>{DASH}</td>" in text
 
 
 def test_an_image_of_which_everything_is_nan_is_reported(tmp_path):
@@ -203,7 +233,8 @@ def test_an_image_of_which_everything_is_nan_is_reported(tmp_path):
     records = [attacked_record(0, **broken), attacked_record(1), attacked_record(2, clean_t=[0.02])]
     text = write_report(evaluated_workdir(tmp_path, "ssni-n", records)).read_text()
     assert "ssni-n had NaN logits on 1 clean and 1 adversarial images; these predictions count as wrong" in text
-    assert f"<td>{percent(2 / 3)}<small>" in text
+    cell = f'<td>66.7 %<small>{percent_interval(interval(2, 3))}</small><small class="wrong">1 invalid</small></td>'
+    assert text.count(cell) == 2 + 4  # clean and one draw, and of further numbers those of the same draw and answer
     assert "<td>0.035</td>" in text
 
 
