@@ -1,6 +1,6 @@
 """Accuracy against the radius of the attack; a radius of zero is the clean accuracy of the same images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from ssni_jax.journal.sweep_rows import strongest
 from ssni_jax.report.figures.style import INK, STYLE, add_legend, as_svg, look, new_panel
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 
 
 def accuracy_by_eps(rows: Sequence[Row]) -> list[str]:
