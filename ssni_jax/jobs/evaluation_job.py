@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ssni_jax.core.describe import describe
@@ -20,6 +19,7 @@ from ssni_jax.experiments import Evaluation
 from ssni_jax.files.atomic import write_arrays
 from ssni_jax.jobs.attack import Answer, Attacking, AttackRun, header_of
 from ssni_jax.jobs.kept_images import as_stored, in_eight_bits, room_for
+from ssni_jax.jobs.level_curves import level_curves
 from ssni_jax.jobs.outcome import Batch, Outcome, as_record, judgement, save_stages
 from ssni_jax.jobs.programs import CompiledPrograms
 from ssni_jax.jobs.run import Pause, WorkUnit, missing_blocks
@@ -31,7 +31,6 @@ from ssni_jax.journal.units import Journal
 from ssni_jax.journal.workdir import run_facts, write_run
 
 CLEAN, ATTACK, FRESH, ITERATE = range(4)
-CURVE_POINTS = 200
 
 
 class EvaluationJob:
@@ -197,27 +196,9 @@ class EvaluationJob:
             facts |= {"gradient": experiment.objective.gradient_name}
         write_run(self.journal.workdir, experiment.ids, self.command, **facts)
 
-    def level_curves(self) -> list[dict[str, Any]]:
-        """t over the norm, averaged over rounds: one curve, or one per unit for levels that see their batch."""
-        levels_in_batch = getattr(self.predict, "in_batch", None)
-        if levels_in_batch is None:
-            return []
-        groups = [[r["clean_norm"] for r in u.records if r.get("clean_norm") is not None] for u in self.journal.units()]
-        top = max((max(group) for group in groups if group), default=0.0)
-        grid = np.linspace(0, 1.5 * top, CURVE_POINTS)
-        curves: list[dict[str, Any]] = []
-        for group in groups:
-            if group:
-                level = levels_in_batch(jnp.asarray(group))
-                t = np.asarray(level.levels(jnp.asarray(grid)))
-                curve = {"norm": grid.tolist(), "t": t.mean(axis=0).tolist()} if len(t) else None
-                if curve is not None and curve not in curves:
-                    curves.append(curve)
-        return curves
-
     def facts_at_end(self) -> dict[str, Any]:
         """What run.json holds of a finished run beside what it held at the start."""
-        return {"level_curves": self.level_curves()}
+        return {"level_curves": level_curves(self.predict, self.journal.units())}
 
     def _attacking(self, attack: Any) -> Attacking | None:
         """What makes the adversarial images in the unit that judges them; None where they exist before."""
