@@ -31,6 +31,7 @@ def converted(out: Path, file: str, family: str, *settings: str) -> Pretrained:
 SOME = [JCM, pytest.param(SCORE, marks=pytest.mark.slow), pytest.param(EDM, marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", SOME, ids=lambda arguments: arguments[1])
 def test_a_converted_denoiser_denoises(tmp_path, arguments):
     denoise = converted(tmp_path, *arguments).load()

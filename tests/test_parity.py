@@ -10,6 +10,7 @@ CASES = Path(__file__).parent / "reference" / "cases"
 NETWORKS = sorted(path.parent.name for path in CASES.glob("*/manifest.json"))
 SLOW = {
     "fid_inception",
+    "jcm_small",
     "lpips_vgg",
     "edm_ve_small",
     "edm_vp_small",

@@ -48,6 +48,7 @@ def test_calls_are_those_of_the_run_of_the_base_and_of_every_step(report, defens
     assert report["nfe_per_image_all_steps"] == 5 + 3
 
 
+@pytest.mark.slow
 def test_shares_are_of_the_sum_of_the_parts_and_work_is_counted(report):
     assert sum(report["defense"]["share"].values()) == pytest.approx(1)
     assert report["defense"]["gflop_per_image"] > 0 and report["score_norm_adds_seconds"] > 0

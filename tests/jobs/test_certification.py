@@ -122,6 +122,7 @@ def test_quality_is_that_of_the_purified_draws(finished):
     assert far[0] < far[1]
 
 
+@pytest.mark.slow
 def test_other_batches_and_groups_count_the_same(finished, experiment, tmp_path):
     records = run(dataclasses.replace(experiment, batch_size=24, n_together=10), tmp_path)
     for mine, theirs in zip(records, load_certified(finished).records, strict=True):
@@ -154,6 +155,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(finished, experiment, tmp
     assert without_time(run(experiment, tmp_path)) == without_time(load_certified(finished).records)
 
 
+@pytest.mark.slow
 def test_more_images_and_sigmas_extend_a_finished_run(experiment, finished, tmp_path):
     few = dataclasses.replace(experiment, n_images=4, sigmas=(0.4,))
     before = run(few, tmp_path)

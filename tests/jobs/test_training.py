@@ -130,6 +130,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_after_its_last_good_checkpoint(t
     assert [path.name for path in (tmp_path / "checkpoints").iterdir() if path.is_dir()] == ["3"]
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_stored_weights_and_refuses_others_when_resumed(tmp_path):
     start, other = (make_network(OneConvolution(nnx.Rngs(seed))) for seed in (7, 8))
     still = dataclasses.replace(EXPERIMENT, optimizer=dataclasses.replace(EXPERIMENT.optimizer, learning_rate=1e-12))
@@ -210,6 +211,7 @@ CONDITIONAL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", CONDITIONAL)
 def test_a_class_conditional_network_is_told_the_classes_in_training_and_in_its_pictures(loss, tmp_path):
     before = np.zeros(10)

@@ -47,6 +47,7 @@ def test_a_batch_is_a_bag(network):
     np.testing.assert_allclose(other, one[jnp.array([2, 1, 2])], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_dropout_needs_keys_and_is_drawn_per_row(network):
     other = KEYS.at[1].set(jax.random.key(7))
     one = run(network, X, LABEL, dropout_keys=KEYS)
@@ -85,6 +86,7 @@ def test_bfloat16_is_close_to_float32(network, filled):
     assert 1e-5 < float(error) < 3e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [PROGRESSIVE, pytest.param(NCSNPP, marks=pytest.mark.slow), pytest.param(SKIPPING, marks=pytest.mark.slow)],
@@ -98,6 +100,7 @@ def test_every_parameter_has_a_finite_gradient_and_matters(config, filled):
     assert all(np.isfinite(v) and v > 0 for v in largest.values()), largest
 
 
+@pytest.mark.slow
 def test_a_skip_encoder_reads_the_image_at_every_level(filled):
     network = filled(dataclasses.replace(TINY, encoder_type="skip").make)
     arrays = flat(network.state)

@@ -79,6 +79,7 @@ def test_bpda_with_the_identity_takes_the_gradient_at_the_purified_image():
     np.testing.assert_allclose(found, cotangent_at(purified), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_bpda_with_one_step_takes_the_vector_jacobian_product_of_one_step():
     purified, found = value_and_gradient(under(BpdaOneStep()), X)
     one_step = under(Surrogate(1))

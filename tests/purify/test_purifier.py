@@ -103,7 +103,7 @@ def test_a_guide_sees_the_image_being_purified_row_by_row_and_not_what_became_of
     assert jnp.all(jnp.any(before.image != X, axis=(1, 2, 3)))
 
 
-@pytest.mark.parametrize("name", ["ssni_n rounds", "ssni_l diffpure_ddpm"])
+@pytest.mark.parametrize("name", [pytest.param("ssni_n rounds", marks=pytest.mark.slow), "ssni_l diffpure_ddpm"])
 def test_the_count_of_network_calls_is_the_number_really_made(name):
     """With one slot the ragged walk calls for one sample at a time; the measurement's calls are counted elsewhere."""
     calls = []

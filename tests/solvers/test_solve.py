@@ -111,6 +111,7 @@ def states_a_step(segment_of):
     return (bytes_of(80) - bytes_of(20)) / 60 / x.nbytes
 
 
+@pytest.mark.slow
 def test_an_exact_gradient_keeps_one_state_a_step():
     assert 0.5 < states_a_step(lambda _: 1) <= 1.2
 

@@ -107,6 +107,7 @@ def test_stochastic_steps_sample_the_exact_posterior(step):
     assert abs(found.var() / spread - 1) < 5 * np.sqrt(2 / draws) + 0.01
 
 
+@pytest.mark.slow
 def test_between_ddim_and_ddpm_noised_data_becomes_data():
     variance, draws = 0.25, 64 * 16 * 16
     x = np.sqrt(variance + 1) * normal_like(keys(64, seed=1), jnp.zeros((64, 16, 16, 1)))
