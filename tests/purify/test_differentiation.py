@@ -101,7 +101,13 @@ def test_straight_through_t_lets_a_gradient_through_the_rounded_level():
     assert jnp.max(jnp.abs(exact - through)) > 1e-2
 
 
-@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+@pytest.mark.parametrize(
+    "mode",
+    [
+        *(pytest.param(mode, id=mode.name, marks=pytest.mark.slow) for mode in MODES[:2]),
+        *(pytest.param(mode, id=mode.name) for mode in MODES[2:]),
+    ],
+)
 def test_every_mode_keeps_its_levels_fixed_when_held(mode):
     """And then they are those of the image at which they were held, not of the one that is purified."""
     held = jax.jit(lambda x: under(mode).hold(keys(B), x))(X)

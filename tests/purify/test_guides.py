@@ -123,9 +123,7 @@ def test_a_guide_draws_anew_in_every_step_and_not_what_the_step_draws(walk):
 
 
 @pytest.mark.parametrize("name", GUIDES)
-@pytest.mark.parametrize(
-    "sigma", [0.0, pytest.param(1e-4, marks=pytest.mark.slow), pytest.param(0.3, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("sigma", [0.0, *(pytest.param(sigma, marks=pytest.mark.slow) for sigma in (1e-4, 0.3))])
 def test_gradients_are_finite_at_no_noise_and_at_the_reference_itself(name, sigma):
     flat = jnp.zeros_like(X)
     for x, reference in [(X, REFERENCE), (X, X), (flat, flat)]:

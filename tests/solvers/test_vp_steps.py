@@ -14,7 +14,16 @@ X = 2 * images(B) - 1
 T, LATER = jnp.full(B, 0.09), jnp.full(B, 0.1)
 TABLE = DiscreteVP()
 STEPS = [VpEuler(), VpEulerMaruyama(), VpEuler(noised_by=TABLE), VpEulerMaruyama(noised_by=TABLE)]
-each_step = pytest.mark.parametrize("step", STEPS, ids=["ode", "sde", "ode of a table", "sde of a table"])
+ODE, SDE, ODE_OF_A_TABLE, SDE_OF_A_TABLE = STEPS
+each_step = pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(ODE, id="ode"),
+        pytest.param(SDE, id="sde", marks=pytest.mark.slow),
+        pytest.param(ODE_OF_A_TABLE, id="ode of a table", marks=pytest.mark.slow),
+        pytest.param(SDE_OF_A_TABLE, id="sde of a table"),
+    ],
+)
 move = jax.jit(lambda step, denoise, x, hi, lo: step(keys(len(x)), denoise, x, hi, lo))
 walk = jax.jit(lambda step, x, levels: solve(keys(len(x)), Gaussian(), step, x, levels))
 

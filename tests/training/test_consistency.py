@@ -98,7 +98,13 @@ def inputs(loss, keys, batch):
     return [np.asarray(array) for array in run(keys)]
 
 
-@pytest.mark.parametrize("distance", [AbsoluteDifference(), SquaredDifference(), PseudoHuber()])
+@pytest.mark.parametrize(
+    "distance",
+    [
+        PseudoHuber(),
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (AbsoluteDifference(), SquaredDifference())),
+    ],
+)
 def test_distillation_of_the_exact_consistency_function_costs_nothing(many, distance):
     loss = consistency_distillation(exact_denoiser, distance=distance, move=AlongOde(exact_denoiser, ExactOde()))
     zero = value(loss, exact_consistency, many)
