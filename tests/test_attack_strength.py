@@ -1,5 +1,6 @@
 """The comparison with AutoAttack finds the attacks and networks of a file, and fails what is weak or wrong."""
 
+import jax
 import pytest
 
 from ssni_jax.attacks import L2
@@ -37,6 +38,27 @@ def test_a_weak_attack_and_a_wrong_network_fail(clean, robust, attacks, verdict)
 
 def test_no_file_is_a_failure(tmp_path, capsys):
     assert main([str(tmp_path)]) == 1 and "0 runs" in capsys.readouterr().out
+
+
+def shapes(width, blocks, n_features):
+    """The tensors of a ResNet-2B or -4B: each block by name, channels before and after, and whether it strides."""
+    layers = {"conv1": (width, 3, 3, 3), "linear1": (100, n_features), "linear2": (10, 100)}
+    for name, before, after, strides in blocks:
+        layers |= {f"{name}.conv1": (after, before, 3, 3), f"{name}.conv2": (after, after, 3, 3)}
+        layers |= {f"{name}.shortcut.0": (after, before, 1, 1)} if strides else {}
+    weights = {f"{name}.weight": jax.ShapeDtypeStruct(shape, float) for name, shape in layers.items()}
+    return weights | {f"{name}.bias": jax.ShapeDtypeStruct(shape[:1], float) for name, shape in layers.items()}
+
+
+TWO = (("layer1.0", 8, 16, True), ("layer1.1", 16, 16, False))
+FOUR = (("layer1.0", 16, 32, True), ("layer1.1", 32, 32, False))
+FOUR += (("layer2.0", 32, 32, True), ("layer2.1", 32, 32, False))
+
+
+@pytest.mark.parametrize("weights", [shapes(8, TWO, 1024), shapes(16, FOUR, 512)], ids=["2B", "4B"])
+def test_published_shapes_make_a_network(weights):
+    images = jax.ShapeDtypeStruct((2, 32, 32, 3), float)
+    assert jax.eval_shape(small_classifier(weights), weights, images).shape == (2, 10)
 
 
 def test_a_network_is_known_by_its_tensors():
