@@ -131,6 +131,7 @@ from ssni_jax.purify import (
     Undefended,
     Unguided,
     Vote,
+    Voting,
 )
 from ssni_jax.purify.guides.masks import Masking
 from ssni_jax.purify.guides.similarity import Similarity
@@ -244,6 +245,7 @@ VALUES = {
         BpdaIdentity(),
         BpdaOneStep(),
         Surrogate(),
+        Voting(),
     ),
     Attack: (
         Pgd(),

@@ -12,6 +12,7 @@ from ssni_jax.purify.differentiation import (
     SoftTime,
     StraightThroughTime,
     Surrogate,
+    Voting,
 )
 from ssni_jax.purify.guides import (
     Annealed,
@@ -97,6 +98,7 @@ __all__ = [
     "Undefended",
     "Unguided",
     "Vote",
+    "Voting",
     "predictor",
     "quick_score_norm",
     "time_of",

@@ -10,6 +10,7 @@ from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.save_at import NOTHING, SaveAt
 from ssni_jax.core.types import Images, Keys
 from ssni_jax.purify.predictors import Predictor
+from ssni_jax.purify.vote import Vote
 from ssni_jax.purify.walks import Walk
 
 
@@ -48,6 +49,24 @@ class Surrogate:
 
     def __call__(self, predict: Predictor) -> Any:
         return self.then(predict.with_steps(self.n_steps))
+
+
+@pytree
+class Voting:
+    """The vote of `n` draws of the predictor, differentiated by `then`: an attack on what a vote would answer.
+
+    A loss sees the logarithm of the mean probability of the draws, where `Objective(n_draws=n)` averages their losses.
+    """
+
+    n: int = static(default=10)
+    then: Differentiation = Exact()
+
+    @property
+    def name(self) -> str:
+        return f"vote of {self.n} draws" + ("" if self.then.name == "exact" else f", {self.then.name}")
+
+    def __call__(self, predict: Predictor) -> Any:
+        return self.then(Vote(predict, self.n))
 
 
 @pytree

@@ -8,7 +8,7 @@ import pytest
 from ssni_jax.attacks import CrossEntropy, Objective
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import fold, normal_like
-from ssni_jax.purify import Constant, Defense, Frozen, Purifier, Round, Rounded, SsniLinear, Undefended
+from ssni_jax.purify import Constant, Defense, Frozen, Purifier, Round, Rounded, SsniLinear, Undefended, Voting
 from ssni_jax.purify.predictors import Predictor
 from ssni_jax.schedules import VP, Uniform
 from ssni_jax.solvers import Renoise
@@ -72,6 +72,23 @@ def test_the_eot_gradient_is_the_mean_of_the_gradients_of_its_draws():
     draws = jnp.stack([single(X, i) for i in range(4)])
     np.testing.assert_allclose(eot, jnp.mean(draws, axis=0), atol=1e-6)
     assert jnp.all(jnp.std(draws, axis=0).max(axis=(1, 2, 3)) > 1e-3)
+
+
+def test_an_attack_on_the_vote_follows_the_gradient_of_the_log_mean_probability():
+    """By hand, draw by draw; the mean of the losses of the same draws has another gradient."""
+    draws = [fold(fold(keys(B), 0), i) for i in range(4)]
+
+    @jax.jit
+    @jax.grad
+    def by_hand(x):
+        logits = [Curved()(x + 0.3 * normal_like(key, x)) for key in draws]
+        mean = sum(jnp.exp(v) / jnp.sum(jnp.exp(v), axis=1, keepdims=True) for v in logits) / 4
+        return jnp.sum(-jnp.log(mean[jnp.arange(B), Y]))
+
+    voted = gradient(Objective(differentiate=Voting(4)), keys(B), Noisy(), X)
+    np.testing.assert_allclose(voted, by_hand(X), rtol=1e-4, atol=1e-5)
+    averaged = gradient(Objective(n_draws=4), fold(keys(B), 0), Noisy(), X)
+    assert jnp.max(jnp.abs(averaged - voted)) > 0.1
 
 
 def test_many_draws_have_the_gradient_of_the_mean_loss():

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ssni_jax.core.describe import describe
 from ssni_jax.purify import (
     Bpda,
     BpdaIdentity,
@@ -18,6 +19,8 @@ from ssni_jax.purify import (
     SoftTime,
     StraightThroughTime,
     Surrogate,
+    Vote,
+    Voting,
 )
 from tests.kit import Gaussian, images, keys, recipes
 
@@ -63,6 +66,14 @@ def under(mode, name="ssni_n diffpure_ddpm"):
 )
 def test_every_mode_but_the_soft_one_keeps_the_images(mode):
     np.testing.assert_allclose(image_of(under(mode), X), image_of(under(Exact()), X), atol=1e-6)
+
+
+def test_a_vote_is_taken_of_whatever_is_differentiated():
+    shorter, soft = Surrogate(2, then=Voting(3)), Voting(3, then=SoftTime())
+    defense = Defense(recipes()["ssni_n diffpure_ddpm"], Gaussian())
+    assert shorter.name == "surrogate of 2 steps per round, vote of 3 draws" and soft.name == "vote of 3 draws, soft t"
+    for mode, inner in ((shorter, Surrogate(2)), (soft, SoftTime())):
+        assert describe(mode(defense)) == describe(Vote(inner(defense), 3))
 
 
 @pytest.mark.slow
