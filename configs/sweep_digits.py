@@ -1,4 +1,4 @@
-"""Every attack of docs/attacks.md on the defences of `ssni demo`: about an hour on two cores.
+"""Every attack of docs/attacks.md on the defences of `ssni demo`, sized for 90 minutes on two cores.
 
 The bare classifier and the purifier of one call get every attack, the others the usual ones, and SSNI-N those on t(x)
 too. Gradients are those of a surrogate of 5 steps per round, except for BPDA and "rand exact": an exact gradient costs
