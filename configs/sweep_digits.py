@@ -1,8 +1,8 @@
 """Every attack of docs/attacks.md on the defences of `ssni demo`, sized for 90 minutes on two cores.
 
 The bare classifier and the purifier of one call get every attack, the others the usual ones, and SSNI-N those on t(x)
-too. Gradients are those of a surrogate of 5 steps per round, except for BPDA and "rand exact": an exact gradient costs
-300 network calls per draw.
+too. Gradients are those of a surrogate of 5 steps per round, except for BPDA and the exact steps of "rand": an exact
+gradient costs 300 network calls per draw.
 """
 
 from dataclasses import replace
@@ -62,8 +62,8 @@ def apgd(threat):
     return Apgd(threat, n_steps=N_STEPS)
 
 
-def rand(threat, eot=20):
-    """AutoAttack for randomized defences, with `eot` draws per gradient, in fewer steps."""
+def rand(threat, eot):
+    """AutoAttack for randomized defences with `eot` draws per gradient, in 10 steps instead of 100."""
     losses = {"apgd-ce": CrossEntropy(), "apgd-dlr": Dlr()}
     return Ensemble(tuple(WithLoss(Apgd(threat, n_steps=10), loss, eot) for loss in losses.values()), tuple(losses))
 
@@ -101,8 +101,8 @@ CENTRAL = {
 }
 DEVIATED = {"diffattack": using(apgd, Deviated(CrossEntropy(), weight=1.0))}
 ON_T = {name: selector(name) for name in selector_attacks() if name != "t held"}
-RAND = {"rand": using(rand, n_draws=4, eot=4)}
-EXACT = {"rand exact": using(rand, n_draws=10, differentiate=None, eot=10)}
+RAND = {"rand, 10 steps": using(rand, n_draws=4, eot=4)}
+EXACT = {"rand, 10 exact steps": using(rand, n_draws=10, differentiate=None, eot=10)}
 AUTOATTACK = {"autoattack": lambda threat: (autoattack(threat), Objective())}
 
 

@@ -74,6 +74,8 @@ class Objective:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"An objective averages at least one draw, got {name}={value}.")
+        if self.bookkeeping not in ("mean", "last"):
+            raise ValueError(f'bookkeeping must be "mean" or "last", got {self.bookkeeping!r}.')
 
     def of(self, predict: Any) -> "Objective":
         """This objective about the predictor whose gradients `differentiate` gives for `predict`."""

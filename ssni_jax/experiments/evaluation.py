@@ -54,6 +54,8 @@ class Evaluation:
         check_positive(self, "batch_size", "n_slots", "n_draws")
         if self.judge_every is not None:
             check_positive(self, "judge_every")
+        if self.keep_images not in ("float32", "uint8"):
+            raise ValueError(f'keep_images must be "float32" or "uint8", got {self.keep_images!r}.')
         check_labelled(self.images)
         check_n_images(self.n_images, self.images)
 

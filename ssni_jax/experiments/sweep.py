@@ -12,8 +12,27 @@ from ssni_jax.experiments.evaluation import Evaluation
 AttackMaker = Callable[[Any], tuple[Attack | Ensemble, Objective]]  # from the threat, a `Linf` for example
 
 
+class CellName:
+    """The name of a cell: its defence, its attack, and the norm and radius that bound the attack."""
+
+    defense: str
+    attack: str
+    norm: str
+    eps: float | None
+
+    @property
+    def budget(self) -> str:
+        """The bound in words, such as "Linf 0.15"."""
+        return self.norm if self.eps is None else f"{self.norm} {self.eps:g}"
+
+    @property
+    def label(self) -> str:
+        """Defence, attack and budget."""
+        return ", ".join(part for part in (self.defense, self.attack, self.budget) if part)
+
+
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class Cell(CellName):
     """One evaluation of a sweep; `defense`, `attack`, `norm` and `eps` say where its number stands, and name it."""
 
     defense: str
@@ -37,16 +56,6 @@ class Cell:
     def n_images(self) -> int:
         """How many images it evaluates."""
         return len(self.evaluation.ids)
-
-    @property
-    def budget(self) -> str:
-        """The bound in words, such as "Linf 0.15"."""
-        return self.norm if self.eps is None else f"{self.norm} {self.eps:g}"
-
-    @property
-    def label(self) -> str:
-        """Defence, attack and budget: the name of the cell."""
-        return ", ".join(part for part in (self.defense, self.attack, self.budget) if part)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,20 +1,23 @@
 """A sweep as it is on disk: sweep.json lists its cells, each of which is the workdir of an ordinary evaluation."""
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ssni_jax.experiments.sweep import CellName
 from ssni_jax.files.atomic import read_json, write_json
 from ssni_jax.journal.evaluation import Evaluated, load_evaluated
-from ssni_jax.journal.formats import percent, percent_interval
+from ssni_jax.journal.formats import invalid, percent, percent_interval
 from ssni_jax.journal.rows import summarise
 
 SWEEP = "sweep.json"
 PLACE = ("defense", "attack", "norm", "eps", "group", "n_images")
 
 
-class SweptCell(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class SweptCell(CellName):
     """One cell and what its workdir holds of its `n_images` images; `run` is None where the cell has not begun."""
 
     defense: str
@@ -25,16 +28,6 @@ class SweptCell(NamedTuple):
     n_images: int
     path: Path | None
     run: Evaluated | None
-
-    @property
-    def budget(self) -> str:
-        """The bound in words, as a `Cell` has it."""
-        return self.norm if self.eps is None else f"{self.norm} {self.eps:g}"
-
-    @property
-    def label(self) -> str:
-        """Defence, attack and budget."""
-        return ", ".join(part for part in (self.defense, self.attack, self.budget) if part)
 
     @property
     def missing(self) -> int:
@@ -97,4 +90,5 @@ def _standing(cell: SweptCell) -> str:
         return "not begun"
     n, row = cell.n_images - cell.missing, summarise(cell.label, cell.run.records)
     name = "clean" if row["robust"] is None else "robust"
-    return f"{percent(row[name]):>7} {percent_interval(row[f'{name}_ci']):>13}  {n} of {cell.n_images} images"
+    shown = f"{percent(row[name]):>7} {percent_interval(row[f'{name}_ci']):>13}{invalid(row, name)}"
+    return f"{shown}  {n} of {cell.n_images} images"

@@ -15,7 +15,8 @@ FEW = 0.25  # of the images of the largest cell; a cell with a smaller share can
 
 
 def cell_rows(sweep: Swept) -> list[dict[str, Any]]:
-    """One row per cell that has records: `accuracy` is that of one fresh draw, or of clean images without an attack."""
+    """One row per cell that has records: `accuracy`, with `_ci` and `_invalid`, is that of one fresh draw, or of clean
+    images without an attack."""
     return [_row(cell) for cell in sweep.cells if cell.run is not None and cell.run.records]
 
 
@@ -25,8 +26,8 @@ def _row(cell: SweptCell) -> dict[str, Any]:
     name = "clean" if row["robust"] is None else "robust"
     place = {"attack": cell.attack, "norm": cell.norm, "eps": cell.eps, "budget": cell.budget, "group": cell.group}
     cost = {"attack_seconds": cell.run.attack_seconds, "attack_draws": _draws_per_image(cell)}
-    shown = {"accuracy": row[name], "accuracy_ci": row[f"{name}_ci"], "directory": cell.path.name}
-    return {**row, **place, **cost, **shown}
+    shown = {f"accuracy{part}": row[f"{name}{part}"] for part in ("", "_ci", "_invalid")}
+    return {**row, **place, **cost, **shown, "directory": cell.path.name}
 
 
 def _draws_per_image(cell: SweptCell) -> float | None:

@@ -211,3 +211,10 @@ def test_fixed_keys_are_those_of_the_first_iteration():
     bits = jax.random.key_data
     np.testing.assert_array_equal(bits(fixed.draw_keys(keys(B), 7)), bits(fresh.draw_keys(keys(B), 0)))
     assert jnp.any(bits(fresh.draw_keys(keys(B), 7)) != bits(fresh.draw_keys(keys(B), 0)))
+
+
+def test_bookkeeping_of_another_name_is_refused():
+    objective = Objective()
+    object.__setattr__(objective, "bookkeeping", "first")  # the suite checks annotations, a user's config does not
+    with pytest.raises(ValueError, match='bookkeeping must be "mean" or "last", got \'first\''):
+        objective.__post_init__()

@@ -42,3 +42,10 @@ def test_a_disk_without_room_is_refused_in_a_sentence(tmp_path, monkeypatch):
     assert "take up to 375 kB as uint8" in room_for(
         dataclasses.replace(experiment, keep_images="uint8"), n, 3, tmp_path
     )
+
+
+def test_another_type_is_refused_and_not_taken_for_float32():
+    other = dataclasses.replace(evaluation)
+    object.__setattr__(other, "keep_images", "float16")  # the suite checks annotations, a user's config does not
+    with pytest.raises(ValueError, match='keep_images must be "float32" or "uint8", got \'float16\''):
+        other.__post_init__()

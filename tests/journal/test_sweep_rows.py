@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ssni_jax.journal.evaluation import Evaluated
-from ssni_jax.journal.sweep import Swept, SweptCell
+from ssni_jax.journal.sweep import Swept, SweptCell, describe_sweep
 from ssni_jax.journal.sweep_rows import cell_rows, oracle_score, strongest, worst_cases
 from tests.workdirs import attacked_record
 
@@ -58,3 +58,9 @@ def test_groups_defences_and_budgets_are_apart():
 def test_a_row_has_its_place_and_what_the_attack_cost():
     (row,) = cell_rows(sweep(cell("x", [[3, 1], [3, 3]])))
     assert (row["budget"], row["accuracy"], row["attack_seconds"], row["attack_draws"]) == ("Linf 0.1", 0.75, 2.0, 20.0)
+
+
+def test_invalid_predictions_stand_beside_the_accuracy_of_their_cell():
+    invalid, valid = cell("x", [[3, -1], [3, 3]]), cell("y", [[3, 1], [3, 3]])
+    assert [row["accuracy_invalid"] for row in cell_rows(sweep(invalid, valid))] == [1, 0]
+    assert ["1 invalid" in line for line in describe_sweep(sweep(invalid, valid))[1:3]] == [True, False]

@@ -68,6 +68,7 @@ def _cell(axes: Axes, column: int, line: int, row: Row, rule: str) -> None:
     look: Any = {"facecolor": CLEAN, "alpha": DARKEST * row["accuracy"], "linewidth": 0}
     axes.add_patch(Rectangle((column, line), 1, 1, **look))
     axes.add_patch(Rectangle((column, line), 1, 1, facecolor="none", edgecolor=rule, linewidth=0.5))
-    axes.text(column + 0.5, line + 0.36, f"{100 * row['accuracy']:.1f}", ha="center", va="center")
+    mark = "*" if row["accuracy_invalid"] else ""
+    axes.text(column + 0.5, line + 0.36, f"{100 * row['accuracy']:.1f}{mark}", ha="center", va="center")
     small: Any = {"ha": "center", "va": "center", "fontsize": 5.6}
     axes.text(column + 0.5, line + 0.78, f"[{low:.0f}, {high:.0f}]  n {row['n']}", **small)
