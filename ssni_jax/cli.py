@@ -33,6 +33,7 @@ COMMANDS = {
     "report": "report.Report",
 }
 """The module in `ssni_jax.commands` and the class of each command."""
+MOST_CPU_DEVICES = 4
 DESCRIPTION = """Diffusion-based adversarial purification with sample-specific noise.
 
 Start with `ssni demo`. `ssni COMMAND --help` explains a command; `ssni evaluate CONFIG --fields`,
@@ -62,6 +63,8 @@ def run(arguments: Sequence[str], stopper: Stopper) -> None:
 
     start_processes()
     if not is_joined():
+        if arguments[0] != "train":  # a training step has no loop
+            divide_the_cpu()
         command.run(overrides)
         return
     stopper.arm()
@@ -88,6 +91,19 @@ def leave(error: Exception, stopper: Stopper) -> NoReturn:
     if is_joined:
         peers.leave_together(code)
     raise SystemExit(code) from None
+
+
+def divide_the_cpu() -> None:
+    """A CPU counts as one device per core, at most four, because XLA runs a convolution inside a loop on one core.
+
+    Every device holds the weights. JAX_NUM_CPU_DEVICES chooses another number.
+    """
+    import jax
+
+    is_chosen = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if jax.config.values["jax_num_cpu_devices"] < 0 and not is_chosen:
+        n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        jax.config.update("jax_num_cpu_devices", min(n_cores, MOST_CPU_DEVICES))
 
 
 def keep_compiled_programs() -> None:

@@ -5,12 +5,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from ssni_jax import purify
-from ssni_jax.cli import COMMANDS, main
+from ssni_jax.cli import COMMANDS, divide_the_cpu, main
 from ssni_jax.commands import bench, check_gradient, sanity
 from ssni_jax.data import Digits, read_image, write_image
 from ssni_jax.evals.gradient_check import ModeCheck, Slopes
@@ -52,6 +53,16 @@ def test_every_command_explains_itself(name, capsys):
         main([name, "--help"])
     assert stop.value.code == 0
     assert len(capsys.readouterr().out.splitlines()) > 5
+
+
+@pytest.mark.parametrize(("cores", "chosen", "expected"), [(2, -1, 2), (64, -1, 4), (2, 3, 3)])
+def test_a_cpu_is_divided_unless_its_devices_are_chosen(cores, chosen, expected, monkeypatch):
+    config = SimpleNamespace(values={"jax_num_cpu_devices": chosen})
+    config.update = config.values.__setitem__
+    monkeypatch.setattr("jax.config", config)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: range(cores))
+    divide_the_cpu()
+    assert config.values["jax_num_cpu_devices"] == expected
 
 
 def test_no_command_shows_the_commands(capsys):
@@ -313,11 +324,12 @@ def test_draws_that_cannot_certify_are_named_with_the_number_that_could(tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", ["ragged.py", "gradient.py", "certify.py", "train.py"])
+@pytest.mark.parametrize("script", ["ragged.py", "gradient.py", "certify.py", "train.py", "attacks.py"])
 def test_a_benchmark_prints_one_json_line(script):
     small = {"ragged.py": ["--images", "16", "--slots", "4"], "gradient.py": ["--steps", "4", "--images", "4"]}
     small["certify.py"] = ["--images", "2", "--n-estimation", "100"]
     small["train.py"] = ["--steps", "2", "--batch-size", "8"]
+    small["attacks.py"] = ["--images", "8", "--steps", "2", "--repeats", "1", "--only", "pgd"]
     command = [sys.executable, str(ROOT / "benchmarks" / script), *small[script]]
     out = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert len(out.splitlines()) == 1
