@@ -143,8 +143,7 @@ def selector(suspect: Suspect) -> Check | None:
     """Attacks through an adaptive noise level, and on the score norm it follows, are not stronger than the config's."""
     if not suspect.chooses_levels:
         return None
-    deviation = on_every_host(suspect.judge(suspect.predict, suspect.keys, suspect.x).deviation)
-    scale = max(float(np.std(deviation)), 1e-6)
+    scale = max(float(np.std(on_every_host(suspect.clean_trace.deviation))), 1e-6)
     losses = (*suspect.losses.values(), LowerNorm(scale), RaiseNorm(scale))
     own = [float(name == suspect.own) for name in suspect.losses]
     soft = dataclasses.replace(suspect.objective, hold=False).of(suspect.predict.soft())

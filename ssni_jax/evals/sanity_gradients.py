@@ -13,7 +13,7 @@ from ssni_jax.core.arrays import over
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Images, Keys, Labels, Level
 from ssni_jax.dist import by_rows, on_every_host
-from ssni_jax.evals.suspect import SLOPES, Check, Suspect, Verdict
+from ssni_jax.evals.suspect import N_FRESH, SLOPES, Check, Suspect, Verdict
 
 STEPS = (0.04, 0.02, 0.01, 0.004, 0.0015, 0.0005)  # root mean square change of a pixel
 N_RANDOM = 3  # random directions per image; the gradient's own is one more
@@ -64,14 +64,14 @@ def slopes_of_time(suspect: Suspect) -> Check | None:
 def uphill(suspect: Suspect) -> Check:
     """The attack's own gradient, which may be that of a stand-in, leads uphill on the defence."""
     gradient = suspect.climb(suspect.probe, suspect.raising("margin"), 1).gradient
-    direction, keys = scaled(suspect.probe.threat.direction(gradient)), fold(suspect.keys, SLOPES)
-    traces = [suspect.judge(suspect.predict, keys, suspect.x + h * direction) for h in (ONE_STEP, -ONE_STEP)]
-    ends = [on_every_host(Margin()(trace, suspect.y)) for trace in traces]
-    rises = ends[0] > ends[1]
-    share = float(np.mean(rises))
+    direction = ONE_STEP * scaled(suspect.probe.threat.direction(gradient))
+    above, below = suspect.x + direction, suspect.x - direction
+    trace = suspect.answers([0, 0, 1, 1], [above, below, above, below])
+    ends = on_every_host(Margin()(trace, jnp.tile(suspect.y, N_FRESH))).reshape(N_FRESH // 2, 2, -1)
+    share = float(np.mean(ends[:, 0] > ends[:, 1]))
     verdict: Verdict = "pass" if share > 0.75 else "warn" if share > 0.5 else "fail"
-    where, name = f"{100 * share:.0f} % of images", suspect.objective.gradient_name
-    text = f"A small step along the attack's gradient ({name}) raises the margin of the defence on {where}."
+    where, name = f"{100 * share:.0f} % of draws", suspect.objective.gradient_name
+    text = f"A small step along the attack's gradient ({name}) raises the margin of the defence in {where}."
     return Check("gradient leads uphill", verdict, text, {"share": share})
 
 

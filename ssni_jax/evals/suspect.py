@@ -1,6 +1,7 @@
 """A predictor under suspicion of masking its gradients: its attack, some images, and the programs of the checks."""
 
 import dataclasses
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -12,7 +13,7 @@ from jaxtyping import Float
 
 from ssni_jax.attacks import Attack, CrossEntropy, Dlr, Linf, Margin, Objective, TraceLoss
 from ssni_jax.attacks.threats import Threat
-from ssni_jax.core.protocols import Measurable
+from ssni_jax.core.protocols import Measurable, Trace
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Images, Keys, Labels
 from ssni_jax.dist import on_every_host
@@ -74,9 +75,17 @@ class Suspect:
     n_queries: int = 50
 
     @cached_property
-    def judge(self) -> Prediction:
+    def predicted(self) -> Prediction:
         """The compiled prediction."""
         return make_predict(self.mesh, self.n_slots)
+
+    def answers(self, draws: Sequence[int], images: Sequence[Images]) -> Trace:
+        """The prediction of each batch of images under the fresh keys of its draw, all rows in one call.
+
+        It is compiled once, for `N_FRESH` batches.
+        """
+        keys = jnp.concatenate([fold(fold(self.keys, FRESH), k) for k in draws])
+        return self.predicted(self.predict, keys, jnp.concatenate(images))
 
     @cached_property
     def driver(self) -> Driver:
@@ -113,9 +122,13 @@ class Suspect:
 
     def accuracy(self, image: Images) -> Scores:
         """The share of right answers under keys that no attack has seen, per image; NaN logits are wrong."""
-        draws = [self.judge(self.predict, fold(fold(self.keys, FRESH), k), image).logits for k in range(N_FRESH)]
-        logits, y = on_every_host(draws), on_every_host(self.y)
-        return np.mean([np.isfinite(v).all(axis=1) & (v.argmax(axis=1) == y) for v in logits], axis=0)
+        return self.share_right(self.answers(range(N_FRESH), [image] * N_FRESH))
+
+    def share_right(self, trace: Trace) -> Scores:
+        """The share of right answers of `N_FRESH` draws, per image."""
+        logits, y = on_every_host(trace.logits), np.tile(on_every_host(self.y), N_FRESH)
+        right = np.isfinite(logits).all(axis=1) & (logits.argmax(axis=1) == y)
+        return right.reshape(N_FRESH, -1).mean(axis=0)
 
     def climb(self, attack: Attack, objective: Objective, n_iterations: int) -> Any:
         """The state of an attack after so many iterations."""
@@ -140,9 +153,14 @@ class Suspect:
         )
 
     @cached_property
+    def clean_trace(self) -> Trace:
+        """The answers on the clean images."""
+        return self.answers(range(N_FRESH), [self.x] * N_FRESH)
+
+    @cached_property
     def clean(self) -> Attempt:
         """No attack."""
-        scores = self.accuracy(self.x)
+        scores = self.share_right(self.clean_trace)
         return Attempt(scores, 1 - scores, None, 0)
 
     @cached_property
