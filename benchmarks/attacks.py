@@ -49,6 +49,7 @@ from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import normal_like, sample_keys
 from ssni_jax.dist import global_rows, make_mesh, whole
 from ssni_jax.jobs.attack import Attacking
+from ssni_jax.jobs.programs import CompiledPrograms
 from ssni_jax.jobs.run import WorkUnit
 from ssni_jax.networks import ResNetConfig
 from ssni_jax.networks.network import make_network, make_rngs
@@ -208,7 +209,7 @@ def in_a_row(function: Callable[[], jax.Array], n: int) -> Callable[[], jax.Arra
 
 def prepared(mesh: Any, contender: Contender, rows: dict[str, jax.Array], folder: Path) -> Callable[[], jax.Array]:
     """A run of an attack on one unit as evaluations make it, compiled."""
-    attacking = Attacking(mesh, contender.attack, contender.objective, folder)
+    attacking = Attacking(mesh, contender.attack, contender.objective, folder, CompiledPrograms())
     keys = sample_keys(jax.random.key(0), rows["id"])
     attacking.compile(keys, rows["image"], rows["label"])
     unit = WorkUnit("benchmark", (0,))

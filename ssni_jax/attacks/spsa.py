@@ -114,7 +114,9 @@ class Spsa:
             return total + over(slope, x) * self.directions(fold(keys, j), x), None
 
         together = min(self.n_together or self.n_directions, self.n_directions)
-        slopes = jax.lax.map(slope, numbers, batch_size=together)
+        # In a loop, even of one turn, XLA is slow with some convolutions on the CPU.
+        is_one_call = together == self.n_directions
+        slopes = jax.vmap(slope)(numbers) if is_one_call else jax.lax.map(slope, numbers, batch_size=together)
         # Directions are drawn again instead of kept: all of them would take the memory of n_directions batches.
         total, _ = jax.lax.scan(add, jnp.zeros_like(x), (numbers, slopes))
         return total / self.n_directions
