@@ -18,7 +18,7 @@ from ssni_jax.experiments import Certification, Evaluation
 from ssni_jax.files.atomic import read_json
 from ssni_jax.jobs.certify import certify
 from ssni_jax.jobs.evaluate import evaluate
-from ssni_jax.journal.formats import number, percent, percent_interval
+from ssni_jax.journal.formats import invalid, number, percent, percent_interval
 from ssni_jax.journal.pictures import load_pictures, picture_ids
 from ssni_jax.lifecycle import Stopper
 from ssni_jax.presets import preset
@@ -118,7 +118,10 @@ def table(rows: Sequence[dict]) -> Table:
     for column in ("defence", "clean", *robust, "mean t", "NFE", "s/image"):
         shown.add_column(column, justify="left" if column == "defence" else "right")
     for row in rows:
-        shares = [f"{percent(row[name])} {percent_interval(row[name + '_ci'])}" for name in ("clean", "robust")]
+        shares = [
+            f"{percent(row[name])} {percent_interval(row[name + '_ci'])}{invalid(row, name)}"
+            for name in ("clean", "robust")
+        ]
         shares += [percent(row[name]) for name in ("robust_vote", "robust_worst")]
         costs = [number(row[name]) for name in ("mean_t", "nfe_per_image", "seconds_per_image")]
         shown.add_row(row["defense"], *shares, *costs)
