@@ -9,12 +9,11 @@ from ssni_jax.attacks import Filtered, Margin, Objective
 from ssni_jax.attacks.filtered import clipped, kernel, neighbours, rendered
 from ssni_jax.cli import main
 from ssni_jax.core.pytree import pytree
-from ssni_jax.core.rng import normal_like
 from ssni_jax.data import Npz, take
 from ssni_jax.networks.distances import Perceptual, SquaredDifference
 from ssni_jax.purify import predictor
-from ssni_jax.purify.predictors import Predictor
 from ssni_jax.zoo import Pretrained
+from tests.attacks.kit import Brightness, NanInTheDark, state_after
 from tests.convert.files import shared
 from tests.kit import images, keys, with_leaves
 
@@ -24,30 +23,6 @@ Y = jnp.zeros(B, jnp.int32)
 BOUND = 0.002
 SQUEEZENET = "squeezenet1_1_imagenet_torchvision"
 SHORT = Filtered(SquaredDifference(), BOUND, sizes=(3, 5), n_steps=12, modifier_rate=0.05)
-
-
-@pytree
-class Brightness(Predictor):
-    """The logit of class 1 is a weighted brightness, that of class 0 is zero; every draw adds noise to the image."""
-
-    weights: jax.Array
-    noise: float = 0.0
-
-    def trace(self, keys, x, save=None):
-        bright = jnp.sum((x + self.noise * normal_like(keys, x)) * self.weights, axis=(1, 2, 3))
-        logits = jnp.stack([jnp.zeros_like(bright), bright], axis=1)
-        return predictor(lambda x: logits).trace(keys, x)
-
-
-@pytree
-class Breaks(Predictor):
-    """A predictor with NaN logits wherever the image is dark."""
-
-    inner: Brightness
-
-    def trace(self, keys, x, save=None):
-        logits = self.inner(keys, x) * jnp.where(jnp.mean(x, axis=(1, 2, 3)) < 0.2, jnp.nan, 1.0)[:, None]
-        return predictor(lambda x: logits).trace(keys, x)
 
 
 @pytree
@@ -62,18 +37,9 @@ PLAIN = Brightness(jnp.asarray(np.random.default_rng(3).normal(size=(SIDE, SIDE,
 NOISY = dataclasses.replace(PLAIN, noise=0.1)
 
 
-def states(attack, objective, keys, x, y):
-    """The state after all iterations in one scan, as a driver makes them."""
-
-    def iterate(state, i):
-        return attack.update(keys, i, objective, state, x, y), None
-
-    return jax.lax.scan(iterate, attack.init(keys, objective, x, y), jnp.arange(attack.n_iterations))[0]
-
-
 @jax.jit
 def attacked(attack, predict, keys, x, y, objective=Objective(loss=Margin())):
-    state = states(attack, objective.of(predict), keys, x, y)
+    state = state_after(attack, objective.of(predict), keys, x, y)
     return attack.result(state), state.parameters
 
 
@@ -196,7 +162,7 @@ def test_a_row_is_attacked_alike_in_any_batch():
 
 @pytest.mark.slow
 def test_nan_stays_in_its_own_row_and_is_no_success():
-    result, parameters = attacked(SHORT, Breaks(PLAIN), keys(B), X.at[2].set(0.1), Y)
+    result, parameters = attacked(SHORT, NanInTheDark(PLAIN), keys(B), X.at[2].set(0.1), Y)
     np.testing.assert_array_equal(jnp.any(jnp.isnan(parameters.modifier), axis=(1, 2, 3)), jnp.arange(B) == 2)
     assert result.broken[2] == 0 and result.loss[2] == -jnp.inf
 
@@ -208,7 +174,7 @@ def test_three_bounds_are_one_trace_and_a_larger_one_gives_a_larger_loss():
     @jax.jit
     def traced(attack):
         traces.append(1)
-        return attack.result(states(attack, Objective(loss=Margin()).of(PLAIN), keys(B), X, Y)).loss
+        return attack.result(state_after(attack, Objective(loss=Margin()).of(PLAIN), keys(B), X, Y)).loss
 
     losses = [traced(with_leaves(SHORT, bound=lambda b, k=k: k * b)) for k in (1, 4, 16)]
     assert jnp.all(losses[1] > losses[0]) and jnp.all(losses[2] >= losses[1]) and len(traces) == 1

@@ -17,22 +17,12 @@ from ssni_jax.core.pytree import pytree
 from ssni_jax.evals.gradient_check import Case, slopes
 from ssni_jax.purify import Chain, Defense
 from tests.kit import SHAPE, Linear, bases, images, keys, with_leaves
+from tests.masked import CutGuidance
 
 B = 6
 CASE = Case(keys(B), images(B), jnp.arange(B) % 5, Margin())
 STRONGER = {"gdmp": 12, "gdmp_ssim": 1}  # the kit's images have 12 values, of which a mean takes a larger share
 CLASSIFY = Linear(np.random.default_rng(0).normal(size=(int(np.prod(SHAPE)), 5)).astype(np.float32))
-
-
-@pytree
-class WithoutGradient:
-    """The same guidance as a constant, which is what the earlier evaluations differentiated."""
-
-    guide: Any
-
-    def __call__(self, denoise, keys, reference):
-        guided = self.guide(denoise, keys, reference)
-        return lambda x, sigma: denoise(x, sigma) + jax.lax.stop_gradient(guided(x, sigma) - denoise(x, sigma))
 
 
 @pytree
@@ -61,7 +51,7 @@ def test_the_gradient_through_the_guide_is_the_slope_of_the_whole_pipeline(name)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "cut"), [("gdmp", WithoutGradient), ("gdmp", WithoutReference), ("gdmp_ssim", WithoutGradient)]
+    ("name", "cut"), [("gdmp", CutGuidance), ("gdmp", WithoutReference), ("gdmp_ssim", CutGuidance)]
 )
 def test_a_gradient_that_leaves_out_the_guide_or_its_reference_is_not(name, cut):
     assert slopes("cut", CASE, guided(name, cut), n_directions=2).error > 0.03

@@ -7,9 +7,8 @@ import pytest
 
 from ssni_jax.attacks import L2, CrossEntropy, Linf, Margin, Objective, Pgd, Sign
 from ssni_jax.core.pytree import pytree
-from ssni_jax.core.rng import normal_like
-from ssni_jax.purify import predictor
 from ssni_jax.purify.predictors import Predictor
+from tests.attacks.kit import NanInTheDark, NoisyLinear, driven
 from tests.kit import images, keys, with_leaves
 
 B = 16
@@ -18,41 +17,8 @@ Y = jnp.arange(B) % 3
 CORNERS = jnp.round(images(B))
 
 
-@pytree
-class Linear(Predictor):
-    """Logits linear in the image; `noise` is what each draw adds to the image."""
-
-    weights: jax.Array
-    noise: float = 0.0
-
-    def trace(self, keys, x, save=None):
-        logits = jnp.einsum("bhwc,hwck->bk", x + self.noise * normal_like(keys, x), self.weights)
-        return predictor(lambda x: logits).trace(keys, x)
-
-
-@pytree
-class Breaks(Predictor):
-    """Linear, with NaN logits wherever the first pixel is dark."""
-
-    inner: Linear
-
-    def trace(self, keys, x, save=None):
-        logits = self.inner(keys, x) * jnp.where(x[:, 0, 0] < 0.3, jnp.nan, 1.0)
-        return predictor(lambda x: logits).trace(keys, x)
-
-
-TWO = Linear(jnp.asarray(np.random.default_rng(3).normal(size=(4, 3, 1, 2)), jnp.float32))
-THREE = Linear(jnp.asarray(np.random.default_rng(4).normal(size=(4, 3, 1, 3)), jnp.float32), noise=0.1)
-
-
-def driven(pgd, objective, keys, x, y):
-    """All iterations in one scan, as a driver makes them."""
-
-    def iterate(state, i):
-        return pgd.update(keys, i, objective, state, x, y), None
-
-    state, _ = jax.lax.scan(iterate, pgd.init(keys, objective, x, y), jnp.arange(pgd.n_iterations))
-    return pgd.result(state)
+TWO = NoisyLinear(jnp.asarray(np.random.default_rng(3).normal(size=(4, 3, 1, 2)), jnp.float32))
+THREE = NoisyLinear(jnp.asarray(np.random.default_rng(4).normal(size=(4, 3, 1, 3)), jnp.float32), noise=0.1)
 
 
 @jax.jit
@@ -98,7 +64,7 @@ def test_on_a_linear_classifier_l2_pgd_finds_the_unit_direction():
 def test_a_confident_classifier_does_not_stop_l2_pgd():
     """At a margin of 60 the cross-entropy has gradients near 1e-26, whose squares vanish in float32."""
     pattern = TWO.weights[..., :1]
-    classifier = Linear(jnp.concatenate([pattern, -pattern], axis=-1))
+    classifier = NoisyLinear(jnp.concatenate([pattern, -pattern], axis=-1))
     margin = classifier(keys(B), X)[:, 0] * 2
     sure = with_leaves(classifier, weights=lambda w: 60 * w / jnp.max(jnp.abs(margin)))
     found = attack(Pgd(L2(0.2), 0.05, 4), sure, keys(B), X, jnp.where(margin > 0, 0, 1))
@@ -111,13 +77,13 @@ def test_radius_zero_leaves_the_image():
 
 
 def test_a_zero_gradient_leaves_the_image():
-    flat = Linear(jnp.zeros_like(THREE.weights))
+    flat = NoisyLinear(jnp.zeros_like(THREE.weights))
     for threat in (Linf(0.1), L2(0.4)):
         np.testing.assert_allclose(attack(Pgd(threat, 0.05, 6), flat, keys(B), X, Y), X, atol=1e-7)
 
 
 def test_a_random_start_differs_by_key_and_its_absence_does_not_need_one():
-    still = Linear(0 * THREE.weights)
+    still = NoisyLinear(0 * THREE.weights)
     start = [attack(Pgd(Linf(0.1), 0.0, 1, random_start=True), still, keys(B, seed), X, Y) for seed in (0, 1)]
     assert jnp.all(jnp.any(start[0] != start[1], axis=(1, 2, 3))) and jnp.all(start[0] != X)
     np.testing.assert_array_equal(attack(Pgd(Linf(0.1), 0.0, 1), still, keys(B), X, Y), X)
@@ -125,8 +91,7 @@ def test_a_random_start_differs_by_key_and_its_absence_does_not_need_one():
 
 @pytest.mark.parametrize("threat", [Linf(0.1), L2(0.4)], ids=repr)
 def test_nan_is_loud_and_stays_in_its_own_row(threat):
-    x = X.at[:, 0, 0, 0].set(0.9).at[5, 0, 0, 0].set(0.1)
-    found = attack(Pgd(threat, 0.01, 3), Breaks(THREE), keys(B), x, Y)
+    found = attack(Pgd(threat, 0.01, 3), NanInTheDark(THREE), keys(B), X.at[5].set(0.1), Y)
     np.testing.assert_array_equal(jnp.any(jnp.isnan(found), axis=(1, 2, 3)), jnp.arange(B) == 5)
 
 

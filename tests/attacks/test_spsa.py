@@ -10,6 +10,7 @@ from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import normal_like
 from ssni_jax.purify import predictor
 from ssni_jax.purify.predictors import Predictor
+from tests.attacks.kit import NanInTheDark, driven
 from tests.kit import images, keys, with_leaves
 
 B = 8
@@ -39,30 +40,9 @@ class BlackBox(Predictor):
         return predictor(lambda x: logits).trace(keys, x)
 
 
-@pytree
-class Breaks(Predictor):
-    """A black box with NaN logits wherever the first pixel is dark."""
-
-    inner: BlackBox
-
-    def trace(self, keys, x, save=None):
-        logits = self.inner(keys, x) * jnp.where(x[:, 0, 0] < 0.3, jnp.nan, 1.0)
-        return predictor(lambda x: logits).trace(keys, x)
-
-
 TWO = BlackBox(jnp.asarray(np.random.default_rng(3).normal(size=(4, 3, 1, 2)), jnp.float32))
 NOISY = dataclasses.replace(TWO, noise=0.1)
 FEW = Spsa(Linf(0.1), 0.03, 6, n_directions=16, sigma=0.01, n_together=4)
-
-
-def driven(spsa, objective, keys, x, y):
-    """All iterations in one scan, as a driver makes them."""
-
-    def iterate(state, i):
-        return spsa.update(keys, i, objective, state, x, y), None
-
-    state, _ = jax.lax.scan(iterate, spsa.init(keys, objective, x, y), jnp.arange(spsa.n_iterations))
-    return spsa.result(state)
 
 
 @jax.jit
@@ -138,8 +118,8 @@ def test_a_row_is_attacked_alike_in_any_batch():
 
 @pytest.mark.slow
 def test_nan_is_loud_and_stays_in_its_own_row():
-    x = X.at[:, 0, 0, 0].set(0.9).at[5, 0, 0, 0].set(0.1)
-    last = attack(dataclasses.replace(FEW, n_steps=2, keep="last"), Breaks(TWO), keys(B), x, Y)
+    few = dataclasses.replace(FEW, n_steps=2, keep="last")
+    last = attack(few, NanInTheDark(TWO), keys(B), X.at[5].set(0.1), Y)
     np.testing.assert_array_equal(jnp.any(jnp.isnan(last.image), axis=(1, 2, 3)), jnp.arange(B) == 5)
     assert last.broken[5] == 0
 

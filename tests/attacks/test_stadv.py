@@ -9,10 +9,7 @@ from scipy.ndimage import shift
 from ssni_jax.attacks import CrossEntropy, Margin, Objective, StAdv
 from ssni_jax.attacks.adam import adam_step, no_moments
 from ssni_jax.attacks.stadv import roughness, transformed
-from ssni_jax.core.pytree import pytree
-from ssni_jax.core.rng import normal_like
-from ssni_jax.purify import predictor
-from ssni_jax.purify.predictors import Predictor
+from tests.attacks.kit import Brightness, NanInTheDark, state_after
 from tests.kit import images, keys, with_leaves
 
 B, SIDE = 6, 8
@@ -21,47 +18,14 @@ Y = jnp.zeros(B, jnp.int32)
 RAMP = jnp.broadcast_to(jnp.linspace(0.2, 0.8, SIDE)[None, None, :, None], (B, SIDE, SIDE, 1))
 
 
-@pytree
-class Brightness(Predictor):
-    """The logit of class 1 is a weighted brightness, that of class 0 is zero; every draw adds noise to the image."""
-
-    weights: jax.Array
-    noise: float = 0.0
-
-    def trace(self, keys, x, save=None):
-        bright = jnp.sum((x + self.noise * normal_like(keys, x)) * self.weights, axis=(1, 2, 3))
-        logits = jnp.stack([jnp.zeros_like(bright), bright], axis=1)
-        return predictor(lambda x: logits).trace(keys, x)
-
-
-@pytree
-class Breaks(Predictor):
-    """A predictor with NaN logits wherever the image is dark."""
-
-    inner: Brightness
-
-    def trace(self, keys, x, save=None):
-        logits = self.inner(keys, x) * jnp.where(jnp.mean(x, axis=(1, 2, 3)) < 0.1, jnp.nan, 1.0)[:, None]
-        return predictor(lambda x: logits).trace(keys, x)
-
-
 PLAIN = Brightness(jnp.asarray(np.random.default_rng(3).normal(size=(SIDE, SIDE, 2)), jnp.float32))
 NOISY = dataclasses.replace(PLAIN, noise=0.1)
 SHORT = StAdv(bound=0.2, learning_rate=0.05, n_steps=8)
 
 
-def states(stadv, objective, keys, x, y):
-    """The state after all iterations in one scan, as a driver makes them."""
-
-    def iterate(state, i):
-        return stadv.update(keys, i, objective, state, x, y), None
-
-    return jax.lax.scan(iterate, stadv.init(keys, objective, x, y), jnp.arange(stadv.n_iterations))[0]
-
-
 @jax.jit
 def attack(stadv, predict, keys, x, y, objective=Objective(loss=Margin())):
-    state = states(stadv, objective.of(predict), keys, x, y)
+    state = state_after(stadv, objective.of(predict), keys, x, y)
     return stadv.result(state), state.flow
 
 
@@ -128,7 +92,7 @@ def test_values_of_bound_rate_and_tau_are_one_trace_and_tau_smooths_the_flow():
     @jax.jit
     def traced(stadv):
         traces.append(1)
-        return states(stadv, Objective().of(PLAIN), keys(B), X, Y).flow
+        return state_after(stadv, Objective().of(PLAIN), keys(B), X, Y).flow
 
     flows = [traced(StAdv(bound, 0.05, 8, tau)) for bound, tau in [(0.1, 0.0), (0.2, 0.0), (0.2, 0.3)]]
     np.testing.assert_allclose([float(jnp.max(jnp.abs(flow))) for flow in flows[:2]], [0.1, 0.2], rtol=1e-5)
@@ -149,7 +113,7 @@ def test_a_row_is_attacked_alike_in_any_batch():
 @pytest.mark.slow
 def test_nan_stays_in_its_own_row_and_is_no_success():
     x = X.at[2].set(0.0)
-    result, flow = attack(SHORT, Breaks(PLAIN), keys(B), x, Y)
+    result, flow = attack(SHORT, NanInTheDark(PLAIN), keys(B), x, Y)
     np.testing.assert_array_equal(jnp.any(jnp.isnan(flow), axis=(1, 2, 3)), jnp.arange(B) == 2)
     assert result.broken[2] == 0 and result.loss[2] == -jnp.inf
 

@@ -26,10 +26,7 @@ from ssni_jax.attacks import (
 )
 from ssni_jax.attacks.apgd import checkpoints
 from ssni_jax.attacks.targeted import ranked_class
-from ssni_jax.core.pytree import pytree
-from ssni_jax.core.rng import normal_like
-from ssni_jax.purify import predictor
-from ssni_jax.purify.predictors import Predictor
+from tests.attacks.kit import NanInTheDark, NoisyLinear, driven
 from tests.kit import images, keys, with_leaves
 
 B, SHAPE = 12, (6, 6, 1)
@@ -39,30 +36,7 @@ DUAL = {Linf: 1, L2: 2, L1: np.inf}
 WEIGHTS = np.random.default_rng(3).normal(size=(*SHAPE, 4)).astype(np.float32)
 
 
-@pytree
-class Linear(Predictor):
-    """Logits linear in the image; `noise` is what each draw adds to the image."""
-
-    weights: jax.Array
-    noise: float = 0.0
-
-    def trace(self, keys, x, save=None):
-        logits = jnp.einsum("bhwc,hwck->bk", x - 0.5 + self.noise * normal_like(keys, x), self.weights)
-        return predictor(lambda x: logits).trace(keys, x)
-
-
-@pytree
-class Breaks(Predictor):
-    """Linear, with NaN logits wherever the first pixel is dark."""
-
-    inner: Linear
-
-    def trace(self, keys, x, save=None):
-        logits = self.inner(keys, x) * jnp.where(x[:, 0, 0] < 0.1, jnp.nan, 1.0)
-        return predictor(lambda x: logits).trace(keys, x)
-
-
-FOUR = Linear(jnp.asarray(WEIGHTS))
+FOUR = NoisyLinear(jnp.asarray(WEIGHTS), origin=0.5)
 Y = np.argmax(np.einsum("bhwc,hwck->bk", np.asarray(X) - 0.5, WEIGHTS), axis=1).astype(np.int32)
 
 
@@ -110,17 +84,6 @@ def marked(names):
 
 
 EXACT = [name for name in ALL if not name.startswith("square")]  # Square has no gradient: a bound is all it gives
-
-
-@jax.jit
-def driven(attack, objective, keys, x, y):
-    """All iterations in one scan, as a driver makes them."""
-
-    def iterate(state, i):
-        return attack.update(keys, i, objective, state, x, y), None
-
-    state, _ = jax.lax.scan(iterate, attack.init(keys, objective, x, y), jnp.arange(attack.n_iterations))
-    return attack.result(state)
 
 
 def size(threat, change):
@@ -174,8 +137,8 @@ def test_a_row_is_attacked_alike_in_any_order(name):
 
 @pytest.mark.slow
 def test_a_nan_is_no_success():
-    dark = Breaks(FOUR)
-    x = X.at[3, 0, 0, 0].set(0.0)
+    dark = NanInTheDark(FOUR)
+    x = X.at[3].set(0.0)
     for name in ("apgd Linf", "square Linf", "fab Linf"):
         result = driven(ALL[name], Objective(dark, Margin()), keys(B), x, jnp.asarray(Y))
         judged = np.asarray(jax.jit(dark)(keys(B), result.image))
@@ -249,7 +212,7 @@ def test_ranks_and_losses_are_data_of_one_program():
 def test_a_targeted_loss_without_a_target_and_too_few_classes_are_refused():
     with pytest.raises(ValueError, match="needs a target class per row: wrap the attack in `Targeted`"):
         driven(ALL["apgd Linf"], Objective(FOUR, TargetedDlr()), keys(B), X, jnp.asarray(Y))
-    two = Linear(FOUR.weights[..., :2])
+    two = NoisyLinear(FOUR.weights[..., :2])
     with pytest.raises(ValueError, match="needs at least 3 classes, got 2: use CrossEntropy or Margin"):
         driven(ALL["apgd Linf"], Objective(two, Dlr()), keys(B), X, jnp.asarray(Y) % 2)
 
