@@ -61,6 +61,18 @@ def networks_of_one_config_share_their_shapes():
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def evaluations_share_their_programs():
+    """As the cells of a sweep do: most tests of evaluations run the same toys."""
+    from ssni_jax.jobs import evaluation_job, programs
+
+    shared = programs.CompiledPrograms()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(programs, "LARGEST", 60)
+        patch.setattr(evaluation_job, "CompiledPrograms", lambda: shared)
+        yield
+
+
 @pytest.fixture
 def data_of_configs(tmp_path, monkeypatch):
     """A working directory with a few images, and a checkpoint of formula weights, wherever configs look for them."""

@@ -214,7 +214,7 @@ def differentiable_recipes():
     """The structures that differ for a gradient: kinds of step, grids, guides, and ways through t(x)."""
     fixed = ("diffpure_sde", "heun_karras", "gdmp_ssim", "freqpure", "diffpure_ldsde")
     adaptive = {
-        "soft ssni_n rounds": recipes()["ssni_n rounds"].soft(),
+        "soft ssni_n diffpure_ddpm": recipes()["ssni_n diffpure_ddpm"].soft(),
         "frozen ssni_n integer_steps": recipes()["ssni_n integer_steps"].soft().frozen(),
         "straight-through ssni_n consistency": recipes()["ssni_n consistency"].straight_through(),
     }

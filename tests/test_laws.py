@@ -75,7 +75,9 @@ def test_a_row_does_not_depend_on_its_place_in_the_batch(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "some"), [("ssni_n rounds", slice(4, 11)), ("ssni_l gdmp_ssim", slice(9, 10))], ids=["seven", "alone"]
+    ("name", "some"),
+    [("ssni_n diffpure_ddpm", slice(4, 11)), ("ssni_n consistency", slice(9, 10))],
+    ids=["seven", "alone"],
 )
 def test_a_row_is_the_same_in_a_smaller_batch(name, some):
     done = run(recipes()[name], keys(B), images(B))

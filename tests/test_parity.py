@@ -9,6 +9,7 @@ from tests.reference import containers, methods, networks
 CASES = Path(__file__).parent / "reference" / "cases"
 NETWORKS = sorted(path.parent.name for path in CASES.glob("*/manifest.json"))
 SLOW = {
+    "consistency_small",
     "fid_inception",
     "jcm_small",
     "lpips_vgg",

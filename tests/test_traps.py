@@ -40,6 +40,7 @@ def broken_rows(x):
     return np.flatnonzero(np.asarray(jnp.any(jnp.isnan(x), axis=(1, 2, 3)))).tolist()
 
 
+@pytest.mark.slow  # tests/test_laws.py has the same law of other methods
 def test_trap_1_the_gradient_through_t_of_x_is_finite_where_the_noise_vanishes():
     """A plain sqrt at sigma 0 has an infinite slope, and infinity times zero is NaN."""
     purifier = at_zero(SSNI.soft())

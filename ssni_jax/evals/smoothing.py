@@ -1,5 +1,6 @@
 """Randomized smoothing over a mesh: votes counted on the devices, and what purification does to noised images."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -42,8 +43,9 @@ class Quality(NamedTuple):
     n_calls: Level
 
 
+@functools.cache
 def make_programs(mesh: Mesh, batch_size: int) -> Programs:
-    """All programs for batches of `batch_size` draws over the mesh."""
+    """All programs for batches of `batch_size` draws over the mesh; certifications that share both compile once."""
     return Programs(mesh, batch_size, make_count(mesh, batch_size), make_total(mesh), make_measure(mesh))
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import signal
 
 import jax
@@ -57,6 +58,14 @@ def run(experiment, workdir, start=None):
     return read_arrays(workdir / "tiny")
 
 
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The finished run of `EXPERIMENT`, which tests copy before they change it."""
+    workdir = tmp_path_factory.mktemp("straight")
+    run(EXPERIMENT, workdir)
+    return workdir
+
+
 def same(one, other):
     assert set(one) == set(other)
     for name in one:
@@ -96,8 +105,7 @@ def test_a_run_that_died_ends_as_one_that_did_not(tmp_path, monkeypatch, loss):
     same(run(experiment, tmp_path / "died"), straight)
 
 
-def test_a_signal_saves_says_how_to_resume_and_loses_no_step(tmp_path, monkeypatch, capsys):
-    straight = run(EXPERIMENT, tmp_path / "straight")
+def test_a_signal_saves_says_how_to_resume_and_loses_no_step(straight, tmp_path, monkeypatch, capsys):
     usual = training.usual_hooks
     with monkeypatch.context() as patched, pytest.raises(SystemExit) as left:
         stop = stopped_at(4, lambda: signal.raise_signal(signal.SIGTERM))
@@ -106,7 +114,7 @@ def test_a_signal_saves_says_how_to_resume_and_loses_no_step(tmp_path, monkeypat
     assert left.value.code == 75
     assert "Saved after step 4.\nStopped; resume with: ssni train this" in capsys.readouterr().out
     assert (tmp_path / "left" / "checkpoints" / "4").is_dir()
-    same(run(EXPERIMENT, tmp_path / "left"), straight)
+    same(run(EXPERIMENT, tmp_path / "left"), read_arrays(straight / "tiny"))
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_after_its_last_good_checkpoint(tmp_path):
@@ -220,10 +228,10 @@ def test_a_class_conditional_network_is_told_the_classes_in_training_and_in_its_
     assert len(list((tmp_path / "pictures").iterdir())) == 2 and not np.array_equal(before, after)
 
 
-def test_more_steps_extend_a_finished_run_where_nothing_depends_on_its_length(tmp_path):
+def test_more_steps_extend_a_finished_run_where_nothing_depends_on_its_length(straight, tmp_path):
     """A constant learning rate goes on as if it had been asked for at once; one that decays is another run."""
     longer = dataclasses.replace(EXPERIMENT, n_steps=9)
-    run(EXPERIMENT, tmp_path / "extended")
+    shutil.copytree(straight, tmp_path / "extended")
     assert is_complete(tmp_path / "extended")
     same(run(longer, tmp_path / "extended"), run(longer, tmp_path / "at once"))
     assert load_trained(tmp_path / "extended").n_steps == 9

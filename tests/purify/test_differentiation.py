@@ -61,7 +61,8 @@ def under(mode, name="ssni_n diffpure_ddpm"):
     "mode",
     [
         *(pytest.param(mode, id=mode.name, marks=pytest.mark.slow) for mode in MODES[:2]),  # test_buckets.py
-        *(pytest.param(mode, id=mode.name) for mode in MODES[2:] if mode.name != "soft t"),
+        pytest.param(StraightThroughTime(), id="straight-through t"),
+        *(pytest.param(mode, id=mode.name, marks=pytest.mark.slow) for mode in MODES[4:]),  # held levels, below
     ],
 )
 def test_every_mode_but_the_soft_one_keeps_the_images(mode):

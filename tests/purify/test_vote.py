@@ -126,10 +126,10 @@ def test_an_invalid_draw_has_no_label():
 
 
 def test_draws_as_rows_of_one_ragged_batch_are_the_draws_one_by_one():
-    vote = Vote(Defense(recipes()["ssni_n rounds"], Pixels()), 3)
+    vote = Vote(Defense(recipes()["ssni_n diffpure_ddpm"], Pixels()), 3)
     one_by_one, as_rows = (jax.jit(lambda v, k, x: v.trace(k, x))(v, keys(B), X) for v in (vote, vote.ragged(4)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), as_rows, one_by_one)
     measured = jax.jit(vote.measure)(keys(B), X)
-    assert measured.t.shape == (B, 3, 2)
+    assert measured.t.shape == (B, 3, 1)
     at = jax.jit(vote.ragged(4).trace_at)(keys(B), X, measured)
     np.testing.assert_allclose(at.logits, one_by_one.logits, atol=1e-5)

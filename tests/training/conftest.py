@@ -31,17 +31,17 @@ class TinyDenoiser(nnx.Module):
         return self.conv(jnp.concatenate([x, label], -1))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def classifier():
     return lambda **options: TinyClassifier(nnx.Rngs(0), **options)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def denoiser():
     return lambda: TinyDenoiser(nnx.Rngs(0))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tx():
     return optax.adam(1e-2)
 

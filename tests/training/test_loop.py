@@ -17,7 +17,7 @@ from ssni_jax.training import (
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def begin(classifier, tx):
     """Starts the same run again, with the step compiled once."""
     graphdef, state = make_state(classifier(norm=False), tx)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ssni_jax.convert.family import Converted
+from ssni_jax.core.arrays import row_norm
 from ssni_jax.core.protocols import Denoiser
 from ssni_jax.purify import Calibration, Held, Purifier, ScoreNorm
 from ssni_jax.recipes import ddpm_released, ssni_l_released, ssni_n_released
@@ -26,8 +27,8 @@ def eps(converted: Converted, io: Io) -> Outputs:
     found = {}
     for name, norm in {"plain": dataclasses.replace(perturbed, perturbed=False), "perturbed": perturbed}.items():
         with recorded(noise, [(i + 1,) for i in range(len(noise))]):
-            vector, length = jax.jit(lambda norm, x: (norm.vector(rows(len(x)), x), norm(rows(len(x)), x)))(norm, x)
-        found |= {name: nchw(vector), f"{name}_norm": np.asarray(length)}
+            vector = jax.jit(lambda norm, x: norm.vector(rows(len(x)), x))(norm, x)
+        found |= {name: nchw(vector), f"{name}_norm": np.asarray(row_norm(vector))}
     return found
 
 
