@@ -43,7 +43,7 @@ def several_losses(suspect: Suspect) -> Check:
     others = {name: outcome for name, outcome in suspect.by_loss.items() if name != suspect.own}
     verdict = worst([comparison(suspect.base, outcome)[0] for outcome in others.values()])
     shown = ", ".join(f"{name} {share(outcome)}" for name, outcome in suspect.by_loss.items())
-    says = "no other loss is stronger" if verdict == "pass" else f"the config's is {suspect.own}: use the strongest"
+    says = "no other is significantly stronger" if verdict == "pass" else f"the config's is {suspect.own}: use the strongest"
     return Check("several losses", verdict, f"Accuracy left by {shown}; {says}.", accuracies(suspect.by_loss))
 
 
@@ -154,7 +154,7 @@ def selector(suspect: Suspect) -> Check | None:
     }
     verdict = worst([comparison(suspect.base, outcome)[0] for outcome in outcomes.values()])
     shown = ", ".join(f"{name} {share(outcome)}" for name, outcome in outcomes.items())
-    says = "none is stronger" if verdict == "pass" else "report the strongest"
+    says = "none is significantly stronger" if verdict == "pass" else "report the strongest"
     text = f"Attacks on t(x) leave: {shown}; the config's {share(suspect.base)}: {says}."
     return Check("attack on the selector", verdict, text, accuracies(outcomes))
 
