@@ -68,22 +68,28 @@ def _narrowed(value: Any) -> Any:
     hints = typing.get_type_hints(kind)
     held = {name: item for name, item in fields.items() if item is not None and _is_value_or_none(hints[name])}
     nested = {name: _narrowed(item) for name, item in fields.items() if name in NESTED}
-    arrays = {name: item for name, item in fields.items() if _holds_arrays(item)}
+    arrays = {name: jax.tree.map(_stand_in, item) for name, item in fields.items() if _holds_arrays(item)}
     types = hints | {name: type(item) for name, item in {**held, **nested, **arrays}.items()}
     types |= {name: tyro.conf.Fixed[types[name]] for name in arrays}  # weights are no flags
-    defaults = {name: dataclasses.field(default_factory=partial(_itself, item)) for name, item in fields.items()}
+    shown = fields | arrays
+    defaults = {name: dataclasses.field(default_factory=partial(_itself, item)) for name, item in shown.items()}
     annotations = {name: types[name] for name in fields}
     members = {"__annotations__": annotations, "__doc__": kind.__doc__, "__module__": kind.__module__, **defaults}
     narrow = dataclasses.dataclass(frozen=True)(type(kind.__name__, (kind,), members))
-    return narrow(**{**fields, **nested})
+    return narrow(**{**shown, **nested})
 
 
 def _widened(value: Any, like: Any) -> Any:
     """The inverse of `_narrowed`, in the classes of `like`."""
-    fields = {
-        name: _widened(item, getattr(like, name)) if name in NESTED else item for name, item in _fields(value).items()
-    }
-    return type(like)(**fields)
+    fields = _fields(value)
+    nested = {name: _widened(fields[name], getattr(like, name)) for name in NESTED if name in fields}
+    arrays = {name: item for name, item in _fields(like).items() if _holds_arrays(item) and name not in nested}
+    return type(like)(**{**fields, **nested, **arrays})
+
+
+def _stand_in(leaf: Any) -> Any:
+    """NumPy zeros of the shape of an array, without memory: tyro cannot look into arrays of jaxlib 0.12."""
+    return np.broadcast_to(np.float32(0), leaf.shape) if isinstance(leaf, jax.Array) else leaf
 
 
 def _itself(value: T) -> T:

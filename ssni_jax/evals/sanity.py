@@ -43,7 +43,11 @@ def several_losses(suspect: Suspect) -> Check:
     others = {name: outcome for name, outcome in suspect.by_loss.items() if name != suspect.own}
     verdict = worst([comparison(suspect.base, outcome)[0] for outcome in others.values()])
     shown = ", ".join(f"{name} {share(outcome)}" for name, outcome in suspect.by_loss.items())
-    says = "no other is significantly stronger" if verdict == "pass" else f"the config's is {suspect.own}: use the strongest"
+    says = (
+        "no other is significantly stronger"
+        if verdict == "pass"
+        else f"the config's is {suspect.own}: use the strongest"
+    )
     return Check("several losses", verdict, f"Accuracy left by {shown}; {says}.", accuracies(suspect.by_loss))
 
 
