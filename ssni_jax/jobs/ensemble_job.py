@@ -40,6 +40,8 @@ class EnsembleJob(EvaluationJob):
     alone, such as target classes, are one program.
     """
 
+    noun = "image stages"  # an image counts once per attack that runs on it, and once when it is judged
+
     def __init__(
         self,
         experiment: Evaluation,
