@@ -66,8 +66,9 @@ def uphill(suspect: Suspect) -> Check:
     gradient = suspect.climb(suspect.probe, suspect.raising("margin"), 1).gradient
     direction = ONE_STEP * scaled(suspect.probe.threat.direction(gradient))
     above, below = suspect.x + direction, suspect.x - direction
-    trace = suspect.answers([0, 0, 1, 1], [above, below, above, below])
-    ends = on_every_host(Margin()(trace, jnp.tile(suspect.y, N_FRESH))).reshape(N_FRESH // 2, 2, -1)
+    n_pairs = N_FRESH // 2
+    trace = suspect.answers([k for k in range(n_pairs) for _ in range(2)], [above, below] * n_pairs)
+    ends = on_every_host(Margin()(trace, jnp.tile(suspect.y, N_FRESH))).reshape(n_pairs, 2, -1)
     share = float(np.mean(ends[:, 0] > ends[:, 1]))
     verdict: Verdict = "pass" if share > 0.75 else "warn" if share > 0.5 else "fail"
     where, name = f"{100 * share:.0f} % of draws", suspect.objective.gradient_name
