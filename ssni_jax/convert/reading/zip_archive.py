@@ -8,11 +8,12 @@ import zlib
 
 from ssni_jax.convert.reading.allowance import Allowance
 from ssni_jax.convert.reading.errors import CheckpointError, damaged, shown
-from ssni_jax.convert.reading.tensors import Place
+from ssni_jax.convert.reading.tensors import Content, Place
 
 # Signature and the lengths of name and extra field, of the header before each file's bytes.
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 ENCRYPTED = 1
+PIECE = 16 << 20  # bytes of a checksum that are in memory at once
 
 
 class Archive:
@@ -46,16 +47,35 @@ class Archive:
         return self.entries[name].file_size
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file."""
+        """The bytes of a file, which agree with its checksum."""
         entry, start = self.entries[name], self.starts[name]
         packed = self.content[start : start + entry.compress_size]
-        return packed if entry.compress_type == zipfile.ZIP_STORED else self._inflated(packed, entry)
+        unpacked = packed if entry.compress_type == zipfile.ZIP_STORED else self._inflated(packed, entry)
+        self._check_sum(entry, unpacked, 0)
+        return unpacked
 
     def place(self, name: str) -> Place:
-        """Where the bytes of a file stand; plainly stored ones stay where they are."""
-        if self.entries[name].compress_type == zipfile.ZIP_STORED:
-            return Place(self.content, self.starts[name])
-        return Place(self.read(name), 0)
+        """Where the bytes of a file stand, which agree with its checksum; plainly stored ones stay where they are."""
+        entry, start = self.entries[name], self.starts[name]
+        if entry.compress_type != zipfile.ZIP_STORED:
+            return Place(self.read(name), 0)
+        self._check_sum(entry, self.content, start)
+        return Place(self.content, start)
+
+    def _check_sum(self, entry: zipfile.ZipInfo, content: Content, start: int) -> None:
+        """Refuses bytes that are not those which were written."""
+        checksum, end = 0, start + entry.file_size
+        with memoryview(content) as whole:
+            for at in range(start, end, PIECE):
+                checksum = zlib.crc32(whole[at : min(at + PIECE, end)], checksum)
+        if checksum == entry.CRC:
+            return
+        if not any(other.CRC for other in self.entries.values()):
+            raise CheckpointError(
+                "has no checksums, so damage to it could not be seen: load it in PyTorch, call "
+                "torch.serialization.set_crc32_options(True), and save it again"
+            )
+        raise damaged(f"{shown(entry.filename)} has the CRC-32 {checksum:08x} where its directory says {entry.CRC:08x}")
 
     def _inflated(self, packed: bytes, entry: zipfile.ZipInfo) -> bytes:
         self.allowance.spend("bytes", entry.file_size)
