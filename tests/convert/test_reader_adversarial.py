@@ -111,6 +111,31 @@ def test_a_name_outside_the_vocabulary_is_told(tmp_path, name):
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        *("__main__.Net", "__main__._Net2", "models.resnet.ResNet18", "my_project.nets.unet.UNet"),
+        *("torchvision.models.resnet.ResNet", "torch.nn.parallel.data_parallel.DataParallel"),
+        *("torch._dynamo.eval_frame.OptimizedModule", "torch.optim.adam.Adam", "timm.models.vision_transformer.ViT"),
+    ],
+)
+@pytest.mark.parametrize("instruction", [b")\x81", b")R"], ids=["NEWOBJ", "REDUCE"])
+def test_a_whole_pickled_model_is_told_to_be_saved_as_a_state_dict(tmp_path, name, instruction):
+    whole = proto2(code(Global(name)) + instruction + code({"training": False, "_modules": {}}) + b"b")
+    for content in (whole, zipped({"archive/data.pkl": whole, "archive/version": b"3"})):
+        sentence = refusal(tmp_path, content)
+        assert f"whole pickled object of class {name}" in sentence
+        assert "save its state_dict() instead, torch.save(model.state_dict(), 'weights.pth')" in sentence
+        assert "malicious" not in sentence
+
+
+@pytest.mark.parametrize("name", ["__main__.run", "os.PathLike", "subprocess.Popen", "code.InteractiveConsole"])
+def test_what_may_run_is_no_model(tmp_path, name):
+    sentence = refusal(tmp_path, pickled({"model": Call(name, ("x",))}))
+    assert name in sentence and "whole pickled object" not in sentence
+    assert ("malicious" in sentence) == (not name.startswith("__main__"))
+
+
+@pytest.mark.parametrize(
     "instruction", [b"\x82\x01", b"\x83\x01\x00", b"\x84\x01\x00\x00\x00"], ids=["EXT1", "EXT2", "EXT4"]
 )
 def test_the_extension_registry_is_not_asked(tmp_path, instruction):

@@ -65,7 +65,8 @@ def test_a_shape_beyond_counting_is_told(tmp_path):
 
 
 def test_whole_modules_are_told_the_remedy(tmp_path):
-    assert "whole modules" in refusal(tmp_path, torch_legacy(LIES["whole module"], {}))
+    sentence = refusal(tmp_path, torch_legacy(LIES["whole module"], {}))
+    assert "whole modules" in sentence and "save its state_dict() instead" in sentence
 
 
 def test_quantized_tensors_are_named(tmp_path):

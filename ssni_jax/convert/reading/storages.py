@@ -28,7 +28,10 @@ class Storages:
 
 def _parts(pid: Any) -> tuple[StorageType, str, int, Any]:
     if isinstance(pid, tuple) and pid and pid[0] == "module":
-        raise CheckpointError("holds whole modules with their code: save model.state_dict() where it was made")
+        raise CheckpointError(
+            "holds whole modules with their code: load it where it was made and save its state_dict() instead, "
+            "torch.save(model.state_dict(), 'weights.pth')"
+        )
     if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage":
         raise damaged("a persistent id is no storage")
     _, kind, key, _, numel, *view = pid

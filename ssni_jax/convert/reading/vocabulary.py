@@ -30,11 +30,16 @@ class StorageType:
 def refuse(name: str) -> CheckpointError:
     """The error that names a global outside the vocabulary."""
     top = name.partition(".")[0]
-    if top in sys.stdlib_module_names or top in ("__builtin__", "copy_reg", "commands", "__main__"):
+    if top in sys.stdlib_module_names or top in ("__builtin__", "copy_reg", "commands"):
         return CheckpointError(f"asks to run {shown(name)}, which no weights need: it may be malicious; do not load it")
     if re.fullmatch(r"torch\..*(q(u?int|tensor)|quantiz).*", name, re.IGNORECASE):
         return CheckpointError(
             f"holds quantized tensors ({shown(name)}): convert the float checkpoint it was made from"
+        )
+    if re.fullmatch(r"(\w+\.)+_*[A-Z]\w*", name, re.ASCII):
+        return CheckpointError(
+            f"holds a whole pickled object of class {shown(name)}, which is never loaded: if you trust it, load it "
+            "where it was made and save its state_dict() instead, torch.save(model.state_dict(), 'weights.pth')"
         )
     return CheckpointError(
         f"asks for {shown(name)}, which is not among the names that hold weights: if you trust it, load it "
