@@ -1,10 +1,13 @@
-"""Reads released checkpoints without running anything in them: PyTorch (both formats), EDM, safetensors, flax."""
+"""Reads released checkpoints without running anything in them: PyTorch (both formats), EDM, safetensors, flax.
+
+A checkpoint of several files is given by its index (`model.safetensors.index.json`), or by the folder that holds it.
+"""
 
 import mmap
 import re
 from pathlib import Path
 
-from ssni_jax.convert.reading import flax_msgpack, plain_pickle, safetensors, torch_legacy, torch_zip
+from ssni_jax.convert.reading import flax_msgpack, plain_pickle, safetensors, shards, torch_legacy, torch_zip
 from ssni_jax.convert.reading.allowance import Allowance, Limits
 from ssni_jax.convert.reading.errors import CheckpointError, shown
 from ssni_jax.convert.reading.nonfinite import nonfinite
@@ -40,8 +43,13 @@ def read_checkpoint(path: Path, *, limits: Limits = Limits()) -> Tree:
 
 
 def _read(path: Path, limits: Limits) -> Tree:
-    if path.is_dir():
-        raise CheckpointError("is a folder: give the checkpoint file inside it")
+    if path.is_dir() or shards.is_index(path):
+        index = shards.index_in(path) if path.is_dir() else path
+        return shards.read(index, lambda shard: _read_file(shard, limits))
+    return _read_file(path, limits)
+
+
+def _read_file(path: Path, limits: Limits) -> Tree:
     if path.stat().st_size == 0:
         raise CheckpointError("is empty: download it again")
     allowance = Allowance(limits, path.stat().st_size)

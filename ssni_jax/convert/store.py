@@ -63,7 +63,7 @@ def save_network(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[st
     path.parent.mkdir(parents=True, exist_ok=True)
     with _part_of(file) as new_file, _part_of(note) as new_note:
         _write_arrays(new_file, arrays)
-        marks = {"sha256": _sha256(new_file), "fingerprint": fingerprint(arrays)}
+        marks = {"sha256": sha256_of(new_file), "fingerprint": fingerprint(arrays)}
         new_note.write_text(json.dumps({**about, **marks}, indent=1) + "\n")
         shutil.copymode(new_note, new_file)  # safetensors makes files that only their owner may read
         _flush(new_file)
@@ -100,13 +100,14 @@ def read_arrays(path: Path) -> Weights:
     file = stored_file(path, ".safetensors")
     if not file.is_file():
         raise FileNotFoundError(f"The weights {file} are missing: restore them from where {path.name}.json came from.")
-    found = _sha256(file)
+    found = sha256_of(file)
     if found != expected:
         raise ValueError(f"{file} is corrupted (sha256 {found[:12]}, expected {expected[:12]}): restore the file.")
     return Weights(file)
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """The hash of a file's content."""
     with open(file, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
