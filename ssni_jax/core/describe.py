@@ -16,11 +16,12 @@ def describe(value: Any, name: Callable[[type], str] | None = None) -> Any:
     """Dataclasses become dicts with their class name under "kind"; sequences become lists; numbers stay numbers.
 
     `name` gives the name of a class, by default its own; `public_path` tells classes of equal names apart. A large
-    array becomes its shape, type and sha256, and a function its import path.
+    array becomes its shape, type and sha256, and a function its import path. A field marked `ADDED` is left out while
+    it has its default.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kind = type(value).__name__ if name is None else name(type(value))
-        return {"kind": kind, **{f.name: describe(getattr(value, f.name), name) for f in dataclasses.fields(value)}}
+        return {"kind": kind, **{f.name: describe(getattr(value, f.name), name) for f in _described(value)}}
     if isinstance(value, Mapping):
         return {str(key): describe(item, name) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -30,6 +31,11 @@ def describe(value: Any, name: Callable[[type], str] | None = None) -> Any:
     if callable(value) and not hasattr(value, "dtype"):
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__name__)}"
     return _array(np.asarray(value))
+
+
+def _described(value: Any) -> list[dataclasses.Field]:
+    fields = dataclasses.fields(value)
+    return [f for f in fields if not (f.metadata.get("added") and getattr(value, f.name) == f.default)]
 
 
 def rebuild(description: Any, kinds: Mapping[str, type]) -> Any:

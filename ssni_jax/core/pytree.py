@@ -1,6 +1,8 @@
 """Frozen dataclasses that are pytrees: numbers a sweep changes are data, counts and choices are static."""
 
 import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -8,9 +10,14 @@ import jax
 T = TypeVar("T")
 
 
-def static(**kwargs: Any) -> Any:
+# Metadata of a field that came after results were stored: `describe` shows it only where it is not its default, so that
+# what was stored before describes the same value.
+ADDED = MappingProxyType({"added": True})
+
+
+def static(*, metadata: Mapping[str, Any] = MappingProxyType({}), **kwargs: Any) -> Any:
     """Marks a field as part of the tree's structure: changing it retraces, and it never becomes an array."""
-    return dataclasses.field(metadata={"static": True}, **kwargs)
+    return dataclasses.field(metadata={"static": True, **metadata}, **kwargs)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(static, dataclasses.field))

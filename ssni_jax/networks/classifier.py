@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ssni_jax.core.pytree import pytree, static
+from ssni_jax.core.pytree import ADDED, pytree, static
 from ssni_jax.core.types import Images, Logits, Tree
 from ssni_jax.networks.layers import Features, Maps
 
@@ -15,8 +15,10 @@ INTERPOLATIONS = ("nearest", "linear", "cubic", "lanczos3", "lanczos5")
 
 @pytree
 class Preprocessing:
-    """Resizes to `size` x `size` (None keeps the size) and gives (x - mean) / std, per channel or one for all.
+    """Resizes to `size` x `size`, keeps the middle `crop` x `crop`, and gives (x - mean) / std.
 
+    None leaves a step out. `mean` and `std` have one value per channel, or one for all. torchvision's Resize(256) and
+    CenterCrop(224) of a square image are size=256 and crop=224.
     `interpolation` is a method of `jax.image.resize`. With `antialias`, "linear", "cubic" and "lanczos3" are Pillow's
     BILINEAR, BICUBIC and LANCZOS without its rounding and clipping to 8 bits; without, "linear" is torch's
     `interpolate(mode="bilinear")`.
@@ -27,6 +29,7 @@ class Preprocessing:
     size: int | None = static(default=None)
     interpolation: str = static(default="linear")
     antialias: bool = static(default=True)
+    crop: int | None = static(default=None, metadata=ADDED)
 
     def __post_init__(self):
         lengths = {len(values) for values in (self.mean, self.std)} - {1}
@@ -38,6 +41,9 @@ class Preprocessing:
             raise ValueError(
                 f"images cannot be resized to {self.size} pixels: give a positive size, or None to keep it"
             )
+        if self.crop is not None and not 1 <= self.crop <= (self.size or self.crop):
+            kept = "images" if self.size is None else f"images of {self.size} pixels"
+            raise ValueError(f"the middle {self.crop} pixels of {kept} cannot be kept: give a crop from 1 to the size")
         if self.interpolation not in INTERPOLATIONS:
             known = ", ".join(INTERPOLATIONS)
             raise ValueError(f"interpolation is {self.interpolation!r}, but it must be one of {known}")
@@ -49,7 +55,18 @@ class Preprocessing:
             raise ValueError(f"mean and std are for {n_channels} channels, and the images have {c}: give one a channel")
         if self.size is not None and (h, w) != (self.size, self.size):
             x = jax.image.resize(x, (b, self.size, self.size, c), self.interpolation, antialias=self.antialias)
+        if self.crop is not None:
+            x = middle(x, self.crop)
         return (x - jnp.asarray(self.mean)) / jnp.asarray(self.std)
+
+
+def middle(x: Images, size: int) -> Float[Array, "B _h _w C"]:
+    """The middle `size` x `size` of images; an odd rest is divided as by torchvision's CenterCrop."""
+    h, w = x.shape[1:3]
+    if min(h, w) < size:
+        raise ValueError(f"images of {h} x {w} pixels have no middle of {size}: give a smaller crop, or a size as well")
+    top, left = round((h - size) / 2), round((w - size) / 2)
+    return x[:, top : top + size, left : left + size]
 
 
 @pytree

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ssni_jax.core import protocols
+from ssni_jax.core.describe import describe, rebuild
 from ssni_jax.core.pytree import pytree
 from ssni_jax.networks import PreprocessedClassifier, Preprocessing
 
@@ -105,6 +106,33 @@ def test_the_gradient_passes_through_preprocessing():
     np.testing.assert_allclose(jnp.sum(slope, (1, 2)), 144 / 0.5, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("crop", "top"), [(24, 0), (15, 4), (21, 2), (17, 4)])
+def test_a_crop_keeps_the_middle_as_torchvisions(crop, top):
+    """Its CenterCrop rounds half the rest to even: 3 / 2 to 2, 7 / 2 and 9 / 2 to 4."""
+    np.testing.assert_array_equal(Preprocessing(crop=crop)(X), X[:, top : top + crop, top : top + crop])
+
+
+def test_a_crop_comes_after_resizing_and_before_normalisation():
+    y = Preprocessing((0.5,), (0.25,), 32, crop=20)(X)
+    resized = Preprocessing(size=32)(X)
+    np.testing.assert_allclose(y, (resized[:, 6:26, 6:26] - 0.5) / 0.25, atol=1e-6)
+
+
+def test_images_smaller_than_the_crop_are_refused():
+    with pytest.raises(ValueError, match="images of 24 x 20 pixels have no middle of 22: give a smaller crop"):
+        Preprocessing(crop=22)(X[:, :, :20])
+
+
+def test_preprocessing_without_a_crop_is_described_as_before_there_were_crops():
+    """So that the identity of a stored experiment and the JSON of a stored network stay what they are."""
+    fields = {"mean": [0.5], "std": [1.0], "size": 24, "interpolation": "linear", "antialias": True}
+    assert describe(Preprocessing((0.5,), size=24)) == {"kind": "Preprocessing", **fields}
+    cropped = {"kind": "Preprocessing", **fields, "crop": 20}
+    assert describe(Preprocessing((0.5,), size=24, crop=20)) == cropped
+    for described in (cropped, {"kind": "Preprocessing", **fields}):
+        assert describe(rebuild(described, {"Preprocessing": Preprocessing})) == described
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
@@ -114,6 +142,8 @@ def test_the_gradient_passes_through_preprocessing():
         ({"mean": (0.5, 0.5), "std": (1.0, 1.0, 1.0)}, "one value each, or one a channel"),
         ({"mean": ()}, "one value each, or one a channel"),
         ({"size": 0}, "cannot be resized to 0 pixels: give a positive size"),
+        ({"crop": 0}, "the middle 0 pixels of images cannot be kept: give a crop from 1 to the size"),
+        ({"size": 24, "crop": 25}, "the middle 25 pixels of images of 24 pixels cannot be kept"),
         ({"interpolation": "bilinear"}, "is 'bilinear', but it must be one of nearest, linear, cubic"),
     ],
 )
