@@ -31,7 +31,8 @@ import jax.numpy as jnp  # noqa: E402
 from ssni_jax.attacks import L1, L2, Ensemble, Linf, autoattack  # noqa: E402
 from ssni_jax.convert import read_checkpoint  # noqa: E402
 from ssni_jax.convert.families import CLASSIFIERS  # noqa: E402
-from ssni_jax.convert.family import convert, fits, state_dict  # noqa: E402
+from ssni_jax.convert.family import convert, fits  # noqa: E402
+from ssni_jax.convert.selection import state_dict  # noqa: E402
 from ssni_jax.data import Npz  # noqa: E402
 from ssni_jax.experiments import Evaluation  # noqa: E402
 from ssni_jax.jobs.evaluate import evaluate  # noqa: E402

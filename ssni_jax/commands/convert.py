@@ -3,8 +3,7 @@
 import ast
 import dataclasses
 import datetime
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -12,13 +11,17 @@ import tyro
 from rich.console import Console
 
 from ssni_jax.convert import nonfinite, read_checkpoint, save_network
-from ssni_jax.convert.families import FAMILIES, family_named, fitting
-from ssni_jax.convert.family import Converted, Family, convert, state_dict
+from ssni_jax.convert.families import FAMILIES, family_named
+from ssni_jax.convert.family import Converted, Family, convert
+from ssni_jax.convert.hints import hint
+from ssni_jax.convert.reading.errors import shown
+from ssni_jax.convert.selection import Choice, Selection, listed, state_dict
+from ssni_jax.convert.source import file_facts
 from ssni_jax.core.describe import describe
-from ssni_jax.core.types import Tree
 from ssni_jax.networks import Preprocessing
 
 ENDINGS = (".pth", ".pt", ".th", ".pkl", ".ckpt", ".bin", ".model", ".safetensors", ".msgpack")
+INDEX = ".index.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +29,14 @@ class Convert:
     """Turn a released checkpoint into safetensors and JSON, which every config can name as Pretrained("DIR/NAME").
 
     The file is read without running anything in it. The network's shape follows from the names and sizes of its
-    tensors; what they do not show is set with --set, under the name that the original code has for it.
+    tensors; what they do not show is set with --set, under the name that the original code has for it. What was assumed
+    is printed, and recorded in the JSON.
     """
 
     takes_overrides: ClassVar[bool] = False
     file: tyro.conf.Positional[Path | None] = None
-    """The checkpoint: .pth, .pt, .pkl, .safetensors or flax msgpack; its content decides, not its ending."""
+    """The checkpoint: .pth, .pt, .pkl, .safetensors or flax msgpack; its content decides, not its ending. For one in
+    several files, their index (model.safetensors.index.json) or the folder that holds it."""
     family: str | None = None
     """The project that the checkpoint comes from; --list shows all."""
     out: Path | None = None
@@ -40,10 +45,15 @@ class Convert:
     """Name of the stored network; that of the file if not given."""
     weights: Literal["ema", "raw"] = "ema"
     """Averaged weights where the file has them, or those of the last step."""
+    key: str = ""
+    """Take the weights at this key of the file, such as state_dict or callbacks.EMA.state_dict."""
+    prefix: str = ""
+    """Take the tensors whose names begin with this, such as encoder., and drop it from their names."""
     backbone: Path | None = None
     """A second file whose tensors are added: the torchvision network under the heads of LPIPS."""
     set: tuple[str, ...] = ()
-    """Settings of the original code as KEY=VALUE, such as num_head_channels=64."""
+    """Settings of the original code as KEY=VALUE, such as num_head_channels=64; for every classifier also mean, std,
+    input_size, crop, interpolation and antialias, such as mean=(0.5,0.5,0.5) input_size=256 crop=224."""
     list: bool = False
     """Show the families and their settings, and stop."""
 
@@ -55,18 +65,35 @@ class Convert:
         if self.file is None or self.family is None or self.out is None:
             raise ValueError("say what to convert: `ssni convert FILE --family NAME --out DIR`; --list has the names.")
         family, options = family_named(self.family), settings(self.set)
-        tree = with_backbone(read_checkpoint(self.file), self.backbone)
-        converted = refusing(self.file, family, tree, options, self.weights)
+        converted = self.converted(self.file, family, options)
         path = self.out / (self.name or stem(self.file))
-        about = {"name": path.name, **described(converted), **origin(family, self.file, options, self.weights)}
-        save_network(path, converted.arrays, about)
+        source = {**file_facts(self.file, self.backbone), "preferred_weights": self.weights, **taken(converted)}
+        source |= {"options": describe(options), "assumed": describe(converted.assumed)}
+        save_network(path, converted.arrays, {"name": path.name, **described(converted), **origin(family, source)})
         print(f"{self.file.name}: {summary(converted)}.")
+        print(*report(converted, is_chosen=bool(self.weights == "raw" or self.key or self.prefix)), sep="\n")
         print(f"Wrote {path}.safetensors and {path}.json; use it in a config as Pretrained({str(path)!r}).")
+
+    def converted(self, file: Path, family: Family, options: Mapping[str, Any]) -> Converted:
+        """The network in the file; a refusal names the file, and what its names would fit."""
+        choice = Choice(self.weights, self.key, self.prefix)
+        tree = read_checkpoint(file)
+        try:
+            backbone = {} if self.backbone is None else state_dict(read_checkpoint(self.backbone))
+            converted = convert(family, tree, options, choice, backbone)
+        except (ValueError, KeyError, IndexError) as error:
+            reason = error if isinstance(error, ValueError) else f"its tensors are of another network ({error!r})"
+            raise ValueError(f"{file} is not read as {family.name}: {reason}.{hint(family, tree, choice)}") from None
+        broken = nonfinite(converted.arrays)
+        if broken:
+            raise ValueError(f"{file} holds NaN or infinity in {', '.join(broken)}: take an earlier checkpoint.")
+        return converted
 
 
 def stem(file: Path) -> str:
     """The file's name without a known ending; other dots belong to it."""
-    return file.stem if file.suffix in ENDINGS else file.name
+    name = file.resolve().name if file.is_dir() else file.name.removesuffix(INDEX)
+    return next((name.removesuffix(ending) for ending in ENDINGS if name.endswith(ending)), name)
 
 
 def settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -84,27 +111,6 @@ def _value(text: str) -> Any:
         return text
 
 
-def with_backbone(tree: Tree, backbone: Path | None) -> Tree:
-    """The tensors of both files together."""
-    if backbone is None:
-        return tree
-    return {**state_dict(read_checkpoint(backbone)), **state_dict(tree)}
-
-
-def refusing(file: Path, family: Family, tree: Tree, options: Mapping[str, Any], weights: str) -> Converted:
-    """The converted network; a refusal names the file, and the families that its names do fit."""
-    try:
-        converted = convert(family, tree, options, weights)
-    except ValueError as error:
-        others = [name for name in fitting(tree) if name != family.name]
-        hint = f" Its names fit --family {' or '.join(others)}." if others else ""
-        raise ValueError(f"{file} is not read as {family.name}: {error}.{hint}") from None
-    broken = nonfinite(converted.arrays)
-    if broken:
-        raise ValueError(f"{file} holds NaN or infinity in {', '.join(broken)}: take an earlier checkpoint.")
-    return converted
-
-
 def described(converted: Converted) -> dict[str, Any]:
     """The network and what stands around it, as the JSON holds them."""
     role = "preprocessing" if isinstance(converted.around, Preprocessing) else "coefficients"
@@ -112,16 +118,16 @@ def described(converted: Converted) -> dict[str, Any]:
     return {"architecture": describe(converted.config), **around}
 
 
-def origin(family: Family, file: Path, options: Mapping[str, Any], weights: str) -> dict[str, Any]:
+def taken(converted: Converted) -> dict[str, Any]:
+    """Which weights of the file these are, for the JSON."""
+    _, weights, key, prefix, _, _, borrowed = converted.selection
+    return {"weights": weights, "key": key, "prefix": prefix, "statistics_of_raw_weights": len(borrowed)}
+
+
+def origin(family: Family, source: Mapping[str, Any]) -> dict[str, Any]:
     """Where the weights come from."""
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return {
-        "family": family.name,
-        "source": {"file": file.name, "sha256": digest, "preferred_weights": weights, "options": describe(options)},
-        "licence": family.licence,
-        "date": datetime.date.today().isoformat(),
-    }
+    today = datetime.date.today().isoformat()
+    return {"family": family.name, "source": source, "licence": family.licence, "date": today}
 
 
 def summary(converted: Converted) -> str:
@@ -131,6 +137,32 @@ def summary(converted: Converted) -> str:
     return f"{type(converted.config).__name__.removesuffix('Config')} with {n_values / 1e6:.1f} M values{around}"
 
 
+def report(converted: Converted, *, is_chosen: bool) -> Iterator[str]:
+    """What was taken of the file and what was not, and what was assumed, one line each."""
+    fallback = "" if is_chosen or converted.selection.weights == "ema" else ": the file has no averaged ones"
+    yield f"Weights: {weights_of(converted.selection)}{fallback}."
+    _, _, _, prefix, aside, left_out, borrowed = converted.selection
+    if borrowed:
+        names = f"{len(borrowed)} tensors ({listed(borrowed)})"
+        yield f"Statistics that the average lacks are those of the weights of the last step: {names}."
+    if left_out:
+        names = f"{len(left_out)} tensors ({listed(left_out)})"
+        yield f"Left out, because their names do not begin with {prefix!r}: {names}."
+    if aside:
+        yield f"Set aside: {listed(aside)}."
+    if converted.assumed:
+        assumed = ", ".join(f"{name}={str(value).replace(' ', '')}" for name, value in converted.assumed.items())
+        yield f"Assumed, not stated by the file: {assumed}; change with --set KEY=VALUE."
+
+
+def weights_of(selection: Selection) -> str:
+    """Which of a file's weights were taken."""
+    place = f" at {shown(selection.key)}" if selection.key else ""
+    below = f", names that begin with '{shown(selection.prefix)}'" if selection.prefix else ""
+    kind = "averaged (ema)" if selection.weights == "ema" else "not averaged (raw)"
+    return f"{kind}{place}{below}"
+
+
 def show_families() -> None:
     """Every family: whose checkpoints, what for, under which licence, and its settings."""
     console = Console(soft_wrap=True, highlight=False)
@@ -138,5 +170,5 @@ def show_families() -> None:
         console.print(f"[bold]{family.name}[/bold]: {family.purpose}")
         console.print(f"  checkpoints  {family.checkpoints}", markup=False)
         console.print(f"  licence      {family.licence}", markup=False)
-        shown = ", ".join(f"{key}={value}" for key, value in family.options.items())
-        console.print(f"  settings     {shown or 'none'}", markup=False)
+        values = ", ".join(f"{key}={value}" for key, value in family.options.items())
+        console.print(f"  settings     {values or 'none'}", markup=False)

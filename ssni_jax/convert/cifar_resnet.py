@@ -1,6 +1,7 @@
 """The CIFAR-10 ResNets 20 to 1202 of akamaster/pytorch_resnet_cifar10, with the shortcuts of He et al. 2016."""
 
 from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, buffers, torch_source
+from ssni_jax.convert.preprocessing import preprocessing, settings, without_resizing
 from ssni_jax.convert.shapes import count, shape_of
 from ssni_jax.convert.torchvision import resnet_source
 from ssni_jax.networks.classifier import Preprocessing
@@ -19,8 +20,8 @@ def plan(tensors: Tensors, options: Options) -> Plan:
         n_classes=shape_of(tensors, "linear.weight")[0],
         in_channels=in_channels,
     )
-    around = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-    return Plan(config, _source, buffers(tensors, "num_batches_tracked"), around)
+    around = preprocessing(options, in_channels)
+    return Plan(config, _source, buffers(tensors, "num_batches_tracked"), around, without_resizing(around))
 
 
 def _source(key: str) -> TensorSource:
@@ -34,4 +35,5 @@ CIFAR_RESNET = Family(
     purpose="small undefended CIFAR-10 classifiers, quick enough for a CPU",
     licence="BSD-2-Clause",
     plan=plan,
+    options=settings(Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))),
 )

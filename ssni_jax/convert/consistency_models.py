@@ -1,7 +1,7 @@
 """Checkpoints of OpenAI's consistency_models (Song et al. 2023, arXiv:2303.01469): ImageNet-64 and LSUN-256."""
 
 from ssni_jax.convert.family import Family, Options, Plan, Tensors
-from ssni_jax.convert.openai_unet import configured, infer, settled, sources
+from ssni_jax.convert.openai_unet import assumable, configured, infer, settled, sources
 from ssni_jax.networks.precondition import CoefficientFunction, ConsistencyCoefficients, EdmCoefficients
 
 SIGMA_DATA, LABEL_SCALE = 0.5, 250.0
@@ -11,8 +11,11 @@ RELEASED = (({}, {"num_heads": 4, "num_head_channels": 64}),)
 def plan(tensors: Tensors, options: Options) -> Plan:
     """The network of a state dict, as the consistency function or as the denoiser that taught it."""
     shape = infer(tensors)
-    config = configured(shape, settled(options, shape, RELEASED))
-    return Plan(config, sources(config, by_head=False), around=coefficients(options))
+    options = settled(options, shape, RELEASED)
+    config = configured(shape, options)
+    unused = {"sigma_min": None} if options["training_mode"] == "edm" else {}
+    assumed = {**assumable(options, config), **unused}
+    return Plan(config, sources(config, by_head=False), (), coefficients(options), assumed)
 
 
 def coefficients(options: Options) -> CoefficientFunction:

@@ -3,13 +3,15 @@
 A pickle of persistent classes; what the reader makes of it is `{"class_name", "state"}` dicts around the tensors.
 """
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from ssni_jax.convert import edm_dhariwal
-from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, buffers, state_dict, torch_source
+from ssni_jax.convert import edm_dhariwal, selection
+from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, buffers, torch_source
+from ssni_jax.convert.selection import Choice, Selection, inside
 from ssni_jax.convert.shapes import matches, n_columns, shape_of
 from ssni_jax.core.types import Tree
 from ssni_jax.networks.precondition import (
@@ -30,14 +32,17 @@ EMBED = {
     "fourier": "map_noise",
 }
 TAPS = {2: (1, 1), 4: (1, 3, 3, 1)}
+# Options that only one class reads.
+USES = {"EDMPrecond": ("sigma_data",), "VPPrecond": ("beta_d", "beta_min")}
 
 
 def plan(tensors: Tensors, options: Options) -> Plan:
     """The network of a state dict, with the preconditioning that `class_name` names."""
     coefficients = preconditioning(options)
+    settled = {name: None for kind, names in USES.items() if kind != options["class_name"] for name in names}
     if "model.out_conv.weight" in tensors:
-        return edm_dhariwal.plan(tensors, options, coefficients)
-    return Plan(infer(tensors, options), source, buffers(tensors, "resample_filter"), coefficients)
+        return dataclasses.replace(edm_dhariwal.plan(tensors, options, coefficients), settled=settled)
+    return Plan(infer(tensors, options), source, buffers(tensors, "resample_filter"), coefficients, settled)
 
 
 def preconditioning(options: Options) -> CoefficientFunction:
@@ -111,22 +116,36 @@ def _taps(tensors: Tensors) -> tuple[int, ...]:
     return TAPS[sizes.pop()]
 
 
-def select(tree: Tree, weights: str) -> Tensors:
-    """The tensors of the stored network, "model.enc.…"; snapshots hold averaged weights only."""
-    if isinstance(tree, Mapping) and isinstance(tree.get("ema"), Mapping):
-        if weights == "raw":
-            raise ValueError("EDM's snapshots hold averaged weights only: pass --weights ema")
-        return dict(_named(tree["ema"], ""))
-    return state_dict(tree)
+def select(tree: Tree, choice: Choice) -> Selection:
+    """The tensors "model.enc.…" of the stored network: averaged in snapshots, raw in training states."""
+    keys = {"ema": ("ema", "net"), "raw": ("net", "ema")}[choice.weights]
+    key = choice.key or next((key for key in keys if _is_network(_at(tree, key))), "")
+    if not key or not _is_network(inside(tree, key)):
+        return selection.select(tree, choice, own=("model",))
+    if key == "ema" and choice.weights == "raw":
+        raise ValueError("EDM's snapshots hold averaged weights only: pass --weights ema")
+    if choice.prefix:
+        raise ValueError("the names of a persistent class are the network's own: leave out --prefix")
+    aside = tuple(str(name) for name in tree if name != key)
+    return Selection(dict(_named(inside(tree, key), "")), "ema" if key == "ema" else "raw", key, aside=aside)
 
 
-def declared(tree: Tree) -> Options:
+def declared(part: Tree, tensors: Tensors) -> Options:
     """The options that the file's network was made with."""
-    network = tree.get("ema") if isinstance(tree, Mapping) else None
-    if not isinstance(network, Mapping):
+    network = next((value for value in (part, _at(part, "ema"), _at(part, "net")) if _is_network(value)), None)
+    if network is None:
         return {}
     made_with = network["state"].get("_init_kwargs", {})
     return {"class_name": network["class_name"], **{k: v for k, v in made_with.items() if k in EDM.options}}
+
+
+def _at(tree: Tree, key: str) -> Tree:
+    return tree.get(key) if isinstance(tree, Mapping) else None
+
+
+def _is_network(value: Tree) -> bool:
+    """Whether a value is a persistent class, as the reader leaves it."""
+    return isinstance(value, Mapping) and "class_name" in value and isinstance(value.get("state"), Mapping)
 
 
 def _named(module: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, np.ndarray]]:

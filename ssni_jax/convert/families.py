@@ -14,6 +14,7 @@ from ssni_jax.convert.jcm import JCM
 from ssni_jax.convert.lpips import LPIPS
 from ssni_jax.convert.robustbench import DM_WIDE_RESNET, STANDARD
 from ssni_jax.convert.score_sde import SCORE_SDE
+from ssni_jax.convert.selection import Choice
 from ssni_jax.convert.torchvision import RESNET, SQUEEZENET
 from ssni_jax.core.types import Tree
 
@@ -34,6 +35,6 @@ def family_named(name: str) -> Family:
     return FAMILIES[name]
 
 
-def fitting(tree: Tree) -> list[str]:
+def fitting(tree: Tree, choice: Choice = Choice()) -> list[str]:
     """Names of the families whose tensors `tree` holds."""
-    return [name for name, family in FAMILIES.items() if fits(family, tree)]
+    return [name for name, family in FAMILIES.items() if fits(family, tree, choice)]

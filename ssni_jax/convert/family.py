@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ssni_jax.convert.selection import Choice, Selection, inside, select
+from ssni_jax.convert.wrappers import Tensors
 from ssni_jax.core.types import Tree
 from ssni_jax.networks.network import abstract, flat
 
-Tensors = Mapping[str, np.ndarray]
 Options = Mapping[str, Any]
 NO_OPTIONS: Options = MappingProxyType({})
 
@@ -27,13 +28,15 @@ class Plan:
     """What a family makes of a file: our network, where each parameter comes from, and what stands around it.
 
     `source` is asked for every flat key of the network ("enc/32x32_conv/kernel"). `ignored` are names that are no
-    weights. `around` is the coefficient function of a denoiser, the `Preprocessing` of a classifier, or None.
+    weights. `around` is the coefficient function of a denoiser, the `Preprocessing` of a classifier, or None. `settled`
+    are the values of options that were left open, None where the network has no use for one.
     """
 
     config: Any
     source: Callable[[str], TensorSource]
     ignored: Iterable[str] = ()
     around: Any = None
+    settled: Options = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +44,8 @@ class Family:
     """Checkpoints that share names and layout.
 
     `options` are settings of the original code that no tensor shows, under their original names, with the values of
-    the released checkpoints. `select` finds the tensors in what the reader returned: the averaged (EMA) weights if
-    the file has them and `weights` is "ema", those of the last step if it is "raw". `declared` gives the options that
-    a file itself states.
+    the released checkpoints. `select` finds the wanted tensors in what the reader returned. `declared` gives the
+    options that a file itself states, in the part of it that the caller chose or among the tensors.
     """
 
     name: str
@@ -52,38 +54,58 @@ class Family:
     licence: str
     plan: Callable[[Tensors, Options], Plan]
     options: Options = dataclasses.field(default_factory=dict)
-    select: Callable[[Tree, str], Tensors] = lambda tree, weights: state_dict(tree)
-    declared: Callable[[Tree], Options] = lambda tree: NO_OPTIONS
+    select: Callable[[Tree, Choice], Selection] = select
+    declared: Callable[[Tree, Tensors], Options] = lambda part, tensors: NO_OPTIONS
 
 
 class Converted(NamedTuple):
-    """A network's config, what stands around it, and its parameters under our flat keys, float32."""
+    """A network's config, what stands around it, and its parameters under our flat keys, float32.
+
+    `selection` says which weights of the file these are, `assumed` the options that neither the file nor the caller
+    gave.
+    """
 
     config: Any
     around: Any
     arrays: dict[str, np.ndarray]
+    selection: Selection
+    assumed: Options
 
 
-def convert(family: Family, tree: Tree, options: Options = NO_OPTIONS, weights: str = "ema") -> Converted:
-    """The network in `tree`, as `read_checkpoint` returned it; a ValueError unless every tensor is accounted for."""
-    tensors, plan = planned(family, tree, options, weights)
-    return Converted(plan.config, plan.around, gather(plan, tensors))
+def convert(
+    family: Family,
+    tree: Tree,
+    options: Options = NO_OPTIONS,
+    choice: Choice = Choice(),
+    backbone: Tensors = MappingProxyType({}),
+) -> Converted:
+    """The network in `tree`, as `read_checkpoint` returned it; a ValueError unless every tensor is accounted for.
+
+    `backbone` are tensors of another file that belong to the network too.
+    """
+    selection = family.select(tree, choice)
+    tensors = {**backbone, **selection.tensors}
+    plan, assumed = planned(family, inside(tree, choice.key), tensors, options)
+    return Converted(plan.config, plan.around, gather(plan, tensors), selection, assumed)
 
 
-def planned(family: Family, tree: Tree, options: Options, weights: str) -> tuple[Tensors, Plan]:
-    """The family's tensors in `tree`, and what it makes of them."""
+def planned(family: Family, part: Tree, tensors: Tensors, options: Options) -> tuple[Plan, Options]:
+    """What the family makes of its tensors in a part of a file, and the options that it had to assume."""
     unknown = sorted(set(options) - set(family.options))
     if unknown:
         known = ", ".join(sorted(family.options)) or "none"
         raise ValueError(f"family {family.name} has no option {', '.join(unknown)}; its options: {known}")
-    tensors = family.select(tree, weights)
-    return tensors, family.plan(tensors, {**family.options, **family.declared(tree), **options})
+    stated = {**family.declared(part, tensors), **options}
+    plan = family.plan(tensors, {**family.options, **stated})
+    settled = {**family.options, **plan.settled}
+    return plan, {name: value for name, value in settled.items() if name not in stated and value is not None}
 
 
-def fits(family: Family, tree: Tree) -> bool:
-    """Whether the names in `tree` are those of the family, all of them."""
+def fits(family: Family, tree: Tree, choice: Choice = Choice()) -> bool:
+    """Whether the names of the chosen tensors are those of the family, all of them."""
     try:
-        tensors, plan = planned(family, tree, NO_OPTIONS, "ema")
+        tensors = family.select(tree, choice).tensors
+        plan, _ = planned(family, inside(tree, choice.key), tensors, NO_OPTIONS)
         return not any(unaccounted(sources_of(plan), tensors, plan))
     except (ValueError, KeyError, IndexError):
         return False
@@ -157,16 +179,6 @@ def as_is(array: np.ndarray) -> np.ndarray:
 def kernel(array: np.ndarray) -> np.ndarray:
     """torch's [out, in, ...space] as our [...space, in, out]."""
     return np.moveaxis(array, (0, 1), (-1, -2))
-
-
-def state_dict(tree: Tree) -> Tensors:
-    """The one mapping of names to tensors in `tree`, in or under its usual keys, without a `module.` prefix."""
-    for key in ("state_dict", "model_state_dict", "model", "net"):
-        if isinstance(tree, Mapping) and isinstance(tree.get(key), Mapping):
-            return state_dict(tree[key])
-    if not isinstance(tree, Mapping) or not all(isinstance(value, np.ndarray) for value in tree.values()):
-        raise ValueError("the file holds no plain state dict: choose the family that its project belongs to")
-    return {str(name).removeprefix("module."): array for name, array in tree.items()}
 
 
 def buffers(tensors: Tensors, ending: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Checkpoints of guided-diffusion (Dhariwal & Nichol 2021, arXiv:2105.05233): ADM on ImageNet and LSUN."""
 
 from ssni_jax.convert.family import Family, Options, Plan, Tensors
-from ssni_jax.convert.openai_unet import configured, infer, is_true, settled, sources, table_coefficients
+from ssni_jax.convert.openai_unet import assumable, configured, infer, is_true, settled, sources, table_coefficients
 
 # What distinguishes the released networks from each other, most particular first; the last entry is the rule.
 RELEASED = (
@@ -29,7 +29,7 @@ def plan(tensors: Tensors, options: Options) -> Plan:
     options = settled(options, shape, RELEASED)
     config = configured(shape, options)
     by_head = not is_true(options["use_new_attention_order"])
-    return Plan(config, sources(config, by_head=by_head), around=table_coefficients(options))
+    return Plan(config, sources(config, by_head=by_head), (), table_coefficients(options), assumable(options, config))
 
 
 GUIDED_DIFFUSION = Family(

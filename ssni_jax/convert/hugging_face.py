@@ -3,8 +3,9 @@
 import numpy as np
 
 from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, as_is, kernel, torch_source
+from ssni_jax.convert.preprocessing import settings
 from ssni_jax.convert.shapes import count, shape_of
-from ssni_jax.convert.timm import HALF, IMAGENET, embedding, vit_config
+from ssni_jax.convert.timm import IMAGENET, around, embedding, vit_config
 from ssni_jax.networks.classifier import Preprocessing
 
 PATCHES = "vit.embeddings.patch_embeddings.projection"
@@ -22,17 +23,8 @@ PARTS = {
 POOLER = ("vit.pooler.dense.weight", "vit.pooler.dense.bias")
 
 
-def plan_vit(tensors: Tensors, options: Options) -> Plan:
-    """ViTs, normalised to [-1, 1]."""
-    return _plan(tensors, options, HALF, "linear")
-
-
-def plan_deit(tensors: Tensors, options: Options) -> Plan:
-    """DeiTs under the names of a ViT, with ImageNet's mean and standard deviation."""
-    return _plan(tensors, options, IMAGENET, "cubic")
-
-
-def _plan(tensors: Tensors, options: Options, normalisation: tuple, interpolation: str) -> Plan:
+def plan(tensors: Tensors, options: Options) -> Plan:
+    """ViTs, normalised to [-1, 1], and DeiTs under the names of a ViT, with ImageNet's mean and standard deviation."""
     config = vit_config(
         embed=shape_of(tensors, f"{PATCHES}.weight"),
         positions=shape_of(tensors, TOKENS["positions"]),
@@ -42,8 +34,7 @@ def _plan(tensors: Tensors, options: Options, normalisation: tuple, interpolatio
         n_heads=options["num_attention_heads"],
         eps=options["layer_norm_eps"],
     )
-    around = Preprocessing(*normalisation, size=config.resolution, interpolation=interpolation)
-    return Plan(config, _source, POOLER, around)
+    return Plan(config, _source, POOLER, around(options, config), {"num_attention_heads": config.n_heads})
 
 
 def _source(key: str) -> TensorSource:
@@ -74,14 +65,14 @@ VIT = Family(
     "aaraki/vit-base-patch16-224-in21k-finetuned-cifar10 (Consistency Purification)",
     purpose="undefended transformers behind purification, CIFAR-10 at 224 pixels among them",
     licence="Apache-2.0 (google's; tuned ones state their own)",
-    plan=plan_vit,
-    options=OPTIONS,
+    plan=plan,
+    options={**OPTIONS, **settings(Preprocessing((0.5,), (0.5,)))},
 )
 DEIT = Family(
     name="hf-deit",
     checkpoints="facebook/deit-tiny/small/base-patch16-224 and -384, without distillation",
     purpose="undefended ImageNet transformers behind purification",
     licence="Apache-2.0",
-    plan=plan_deit,
-    options=OPTIONS,
+    plan=plan,
+    options={**OPTIONS, **settings(IMAGENET)},
 )

@@ -1,7 +1,7 @@
 """Checkpoints of improved-diffusion (Nichol & Dhariwal 2021, arXiv:2102.09672): CIFAR-10, ImageNet-64, LSUN."""
 
 from ssni_jax.convert.family import Family, Options, Plan, Tensors
-from ssni_jax.convert.openai_unet import configured, infer, settled, sources, table_coefficients
+from ssni_jax.convert.openai_unet import assumable, configured, infer, settled, sources, table_coefficients
 
 # What distinguishes the released networks from each other, most particular first; the last entry is the rule.
 RELEASED = (
@@ -29,7 +29,7 @@ def plan(tensors: Tensors, options: Options) -> Plan:
     shape = infer(tensors)
     options = settled(options, shape, RELEASED)
     config = configured(shape, options)
-    return Plan(config, sources(config, by_head=True), around=table_coefficients(options))
+    return Plan(config, sources(config, by_head=True), (), table_coefficients(options), assumable(options, config))
 
 
 IMPROVED_DIFFUSION = Family(

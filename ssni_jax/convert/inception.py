@@ -1,11 +1,13 @@
 """Inception v3: the weights of FID, as pytorch-fid distributes them, and torchvision's."""
 
 from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, buffers, torch_source
+from ssni_jax.convert.preprocessing import preprocessing, settings, without_resizing
 from ssni_jax.convert.shapes import shape_of
 from ssni_jax.networks.classifier import Preprocessing
 from ssni_jax.networks.inception import InceptionConfig
 
 N_2015 = 1008  # TensorFlow's graph of 2015-12-05 has 1000 classes and 8 outputs that mean nothing
+N_CHANNELS = 3
 FIRST, LEAVES = "Conv2d_1a_3x3.conv.weight", {"conv": "conv", "norm": "bn"}
 
 
@@ -14,8 +16,10 @@ def plan_fid(tensors: Tensors, options: Options) -> Plan:
     n_classes = _n_classes(tensors)
     if n_classes != N_2015:
         raise ValueError(f"the file has {n_classes} classes, and the network of FID {N_2015}: it is torchvision's")
-    around = Preprocessing((0.5,), (0.5,), 299, antialias=False)
-    return Plan(InceptionConfig("fid"), _source, buffers(tensors, "num_batches_tracked"), around)
+    around = preprocessing(options, N_CHANNELS)
+    return Plan(
+        InceptionConfig("fid"), _source, buffers(tensors, "num_batches_tracked"), around, without_resizing(around)
+    )
 
 
 def plan_torchvision(tensors: Tensors, options: Options) -> Plan:
@@ -27,7 +31,8 @@ def plan_torchvision(tensors: Tensors, options: Options) -> Plan:
     if n_classes == N_2015:
         raise ValueError(f"the file has {N_2015} classes: it is the network of FID, not torchvision's")
     ignored = buffers(tensors, "num_batches_tracked") + tuple(name for name in tensors if name.startswith("AuxLogits."))
-    return Plan(InceptionConfig("torchvision", n_classes), _source, ignored, Preprocessing((0.5,), (0.5,), 299))
+    around = preprocessing(options, N_CHANNELS)
+    return Plan(InceptionConfig("torchvision", n_classes), _source, ignored, around, without_resizing(around))
 
 
 def _n_classes(tensors: Tensors) -> int:
@@ -48,6 +53,7 @@ FID_INCEPTION = Family(
     purpose="the features that published FID and KID are measured with",
     licence="Apache-2.0",
     plan=plan_fid,
+    options=settings(Preprocessing((0.5,), (0.5,), 299, antialias=False)),
 )
 TORCHVISION_INCEPTION = Family(
     name="torchvision-inception",
@@ -55,4 +61,5 @@ TORCHVISION_INCEPTION = Family(
     purpose="an ImageNet classifier, and features near those of FID but not equal to them",
     licence="BSD-3-Clause (code; the weights' own is unstated)",
     plan=plan_torchvision,
+    options=settings(Preprocessing((0.5,), (0.5,), 299)),
 )

@@ -10,7 +10,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource
-from ssni_jax.convert.ncsnpp import INNER, QKV, NcsnppBlock, PlacedModule, joined, placed, resampling, shape_of, split
+from ssni_jax.convert.ncsnpp import (
+    INNER,
+    QKV,
+    NcsnppBlock,
+    PlacedModule,
+    joined,
+    placed,
+    resampling,
+    settled_filter,
+    shape_of,
+    split,
+)
+from ssni_jax.convert.selection import Choice, Selection, inside
+from ssni_jax.convert.wrappers import means_average
 from ssni_jax.core.types import Tree
 from ssni_jax.networks.precondition import ConsistencyCoefficients, EdmCoefficients
 from ssni_jax.networks.song_unet import SongUNetConfig
@@ -42,7 +55,12 @@ def plan(tensors: Tensors, options: Options) -> Plan:
     }
     if options["training_mode"] not in forms:
         raise ValueError(f"training_mode is {options['training_mode']!r}, but it must be one of {', '.join(forms)}")
-    return Plan(config, source, around=forms[options["training_mode"]])
+    return Plan(config, source, around=forms[options["training_mode"]], settled=_settled(options))
+
+
+def _settled(options: Options) -> Options:
+    """The filter, and t_min only where it counts."""
+    return {**settled_filter(options, fir=True), **({"t_min": None} if options["training_mode"] == "edm" else {})}
 
 
 def flax_names(order: Sequence[PlacedModule]) -> dict[PlacedModule, str]:
@@ -100,12 +118,15 @@ def blocks(tensors: Tensors) -> list[NcsnppBlock]:
     return [block(i) for i in sorted(kernels)]
 
 
-def select(tree: Tree, weights: str) -> Tensors:
-    """Parameters under "Module/…/leaf", the averaged ones unless `weights` is "raw"."""
-    key = "params_ema" if weights == "ema" else "params"
-    if not isinstance(tree, Mapping) or not isinstance(tree.get(key), Mapping):
+def select(tree: Tree, choice: Choice) -> Selection:
+    """Parameters under "Module/…/leaf", the averaged ones unless `choice` is of the raw ones or of a key."""
+    if choice.prefix:
+        raise ValueError("the names of its parameters are the network's own: leave out --prefix")
+    key = choice.key or ("params_ema" if choice.weights == "ema" else "params")
+    if not isinstance(tree, Mapping) or not isinstance(inside(tree, key) if choice.key else tree.get(key), Mapping):
         raise ValueError(f"the file has no {key}: it is no training state of consistency_models_cifar10")
-    return dict(_flat(tree[key]))
+    tensors, aside = dict(_flat(inside(tree, key))), tuple(str(name) for name in tree if name != key)
+    return Selection(tensors, "ema" if means_average(key) else "raw", key, aside=aside)
 
 
 def _flat(tree: Mapping, prefix: str = ""):

@@ -80,8 +80,14 @@ def shape_of(blocks: Sequence[NcsnppBlock], n_channels: int) -> dict[str, Any]:
 
 def resampling(options: Options, *, fir: bool) -> dict[str, Any]:
     """The filter, which has no parameters: that of the option `fir`, and without the option as `fir` says."""
+    kernel = settled_filter(options, fir=fir)["fir_kernel"]
+    return {"resample_filter": (1, 1) if kernel is None else tuple(kernel)}
+
+
+def settled_filter(options: Options, *, fir: bool) -> Options:
+    """The options of the filter, `fir` settled and without a kernel that it has no use for."""
     uses_fir = fir if options["fir"] is None else options["fir"]
-    return {"resample_filter": tuple(options["fir_kernel"]) if uses_fir else (1, 1)}
+    return {"fir": uses_fir, "fir_kernel": options["fir_kernel"] if uses_fir else None}
 
 
 def joined(*parts: np.ndarray) -> np.ndarray:

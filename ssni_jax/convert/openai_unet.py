@@ -112,6 +112,12 @@ def settled(options: Options, shape: Shape, released: Sequence[tuple[Shape, Opti
     return {name: known.get(name) if value is None else value for name, value in options.items()}
 
 
+def assumable(options: Options, config: AdmUNetConfig) -> dict[str, Any]:
+    """Settled options with the resolution that was inferred, and without the way of counting heads that is not used."""
+    unused = "num_heads" if int(options.get("num_head_channels", -1)) != -1 else "num_head_channels"
+    return {**options, "image_size": config.resolution, unused: None}
+
+
 def table_coefficients(options: Options) -> IddpmCoefficients:
     """Noise prediction on the table that the flags describe."""
     n = int(options["diffusion_steps"])

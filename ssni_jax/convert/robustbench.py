@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, buffers, torch_source
+from ssni_jax.convert.preprocessing import preprocessing, settings, without_resizing
 from ssni_jax.convert.shapes import count, shape_of
-from ssni_jax.networks.classifier import Preprocessing
+from ssni_jax.core.types import Tree
 from ssni_jax.networks.wide_resnet import WideResNetConfig
 
 CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616))
@@ -41,17 +42,31 @@ def plan_standard(tensors: Tensors, options: Options) -> Plan:
     config = WideResNetConfig(**_shape(tensors, STANDARD_NAMES))
     unused = tuple(name for name in tensors if name.startswith("sub_block1."))
     ignored = buffers(tensors, "num_batches_tracked") + unused
-    return Plan(config, lambda key: _source(key, STANDARD_NAMES, config), ignored, Preprocessing())
+    around = preprocessing(options, config.in_channels)
+    return Plan(config, lambda key: _source(key, STANDARD_NAMES, config), ignored, around, without_resizing(around))
 
 
 def plan_dm(tensors: Tensors, options: Options) -> Plan:
     """RobustBench's DMWideResNet; its normalisation comes from the file if the file has it, else from the classes."""
     shape = _shape(tensors, DM_NAMES)
     config = WideResNetConfig(**shape, activation=options["activation_fn"], padding="end")
-    mean, std = CIFAR100 if config.n_classes == 100 else CIFAR10
-    around = Preprocessing(_channels(tensors, "mean", mean), _channels(tensors, "std", std))
+    settled = _settled(options, config.n_classes)
+    around = preprocessing({**options, **settled}, config.in_channels)
     ignored = (*buffers(tensors, "num_batches_tracked"), "mean", "std")
-    return Plan(config, lambda key: _source(key, DM_NAMES, config), ignored, around)
+    return Plan(
+        config, lambda key: _source(key, DM_NAMES, config), ignored, around, {**settled, **without_resizing(around)}
+    )
+
+
+def _settled(options: Options, n_classes: int) -> Options:
+    """Mean and standard deviation of the data set with that many classes, where they are open."""
+    usual = dict(zip(("mean", "std"), CIFAR100 if n_classes == 100 else CIFAR10, strict=True))
+    return {name: value for name, value in usual.items() if options[name] is None}
+
+
+def _stored(part: Tree, tensors: Tensors) -> Options:
+    """The normalisation that RobustBench's class keeps among the tensors."""
+    return {name: tuple(np.ravel(tensors[name]).tolist()) for name in ("mean", "std") if name in tensors}
 
 
 def _shape(tensors: Tensors, names: Names) -> dict[str, Any]:
@@ -74,16 +89,13 @@ def _source(key: str, names: Names, config: WideResNetConfig) -> TensorSource:
     return torch_source(f"{names.block.format(group + names.first, index)}.{names.parts[path[2]]}", leaf)
 
 
-def _channels(tensors: Tensors, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(np.ravel(tensors[name]).tolist()) if name in tensors else default
-
-
 STANDARD = Family(
     name="robustbench-wide-resnet",
     checkpoints="RobustBench CIFAR-10 Standard (WRN-28-10), and others of its WideResNet class without normalisation",
     purpose="the undefended CIFAR classifier behind purification",
     licence="MIT",
     plan=plan_standard,
+    options=settings(),
 )
 DM_WIDE_RESNET = Family(
     name="robustbench-dm-wide-resnet",
@@ -91,5 +103,6 @@ DM_WIDE_RESNET = Family(
     purpose="adversarially trained CIFAR classifiers",
     licence="Apache-2.0 (Gowal2020, Rebuffi2021), else MIT",
     plan=plan_dm,
-    options={"activation_fn": "swish"},
+    options={"activation_fn": "swish", **settings(mean=None, std=None)},
+    declared=_stored,
 )

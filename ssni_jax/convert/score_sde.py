@@ -3,13 +3,26 @@
 Modules are numbered, `all_modules.17.Conv_0.weight`. The averaged weights are a list in parameter order.
 """
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, state_dict, torch_source
-from ssni_jax.convert.ncsnpp import INNER, QKV, NcsnppBlock, PlacedModule, joined, placed, resampling, shape_of, split
+from ssni_jax.convert import selection
+from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, torch_source
+from ssni_jax.convert.ncsnpp import (
+    INNER,
+    QKV,
+    NcsnppBlock,
+    PlacedModule,
+    joined,
+    placed,
+    resampling,
+    settled_filter,
+    shape_of,
+    split,
+)
+from ssni_jax.convert.selection import Choice, Selection
 from ssni_jax.core.types import Tree
 from ssni_jax.networks.precondition import VeCoefficients, VpCoefficients
 from ssni_jax.networks.song_unet import SongUNetConfig
@@ -32,7 +45,9 @@ def plan(tensors: Tensors, options: Options) -> Plan:
 
     continuous = VP(options["beta_min"], options["beta_max"])
     coefficients = VeCoefficients() if FOURIER in tensors else VpCoefficients(continuous)
-    return Plan(config, source, (BUFFER,), coefficients)
+    unused = dict.fromkeys(("beta_min", "beta_max")) if FOURIER in tensors else {}
+    settled = {**settled_filter(options, fir=FOURIER in tensors), **unused}
+    return Plan(config, source, (BUFFER,), coefficients, settled)
 
 
 def _source(name: str, module: PlacedModule, inner: str, leaf: str) -> TensorSource:
@@ -113,17 +128,19 @@ def block_of(module: Mapping[str, np.ndarray]) -> NcsnppBlock:
     return NcsnppBlock(n_in, n_out, "Conv_2.weight" in module)
 
 
-def select(tree: Tree, weights: str) -> Tensors:
-    """The model's tensors, with the averaged parameters in their places if the file has them."""
-    tensors = state_dict(tree)
-    if weights == "raw" or not isinstance(tree, Mapping) or "ema" not in tree:
-        return tensors
-    averaged: Any = tree["ema"]["shadow_params"]
+def select(tree: Tree, choice: Choice) -> Selection:
+    """The model's tensors, with the averaged parameters in their places if the file has them as a list."""
+    average = tree.get("ema") if isinstance(tree, Mapping) else None
+    averaged = average.get("shadow_params") if isinstance(average, Mapping) else None
+    if averaged is None or choice.key or choice.weights == "raw":
+        return selection.select(tree, choice)
+    raw = selection.select(tree, dataclasses.replace(choice, weights="raw"))
     # The average covers what is trained: neither the buffer nor the fixed Fourier frequencies.
-    names = [name for name in tensors if name not in (BUFFER, FOURIER)]
+    names = [name for name in raw.tensors if name not in (BUFFER, FOURIER)]
     if len(averaged) != len(names):
         raise ValueError(f"the EMA list has {len(averaged)} tensors for {len(names)} parameters: pass --weights raw")
-    return {**tensors, **dict(zip(names, averaged, strict=True))}
+    tensors = {**raw.tensors, **dict(zip(names, averaged, strict=True))}
+    return raw._replace(tensors=tensors, weights="ema", key="ema.shadow_params")
 
 
 SCORE_SDE = Family(

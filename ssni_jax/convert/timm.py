@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 
 from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, as_is, kernel, torch_source
+from ssni_jax.convert.preprocessing import check_size, preprocessing, settings
 from ssni_jax.convert.shapes import count, shape_of
 from ssni_jax.networks.classifier import Preprocessing
 from ssni_jax.networks.vit import VitConfig
 
 # Heads have 64 channels, except in ViT-H, g and G.
 HEADS = {1280: 16, 1408: 16, 1664: 16}
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-HALF = ((0.5,), (0.5,))
+IMAGENET = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), interpolation="cubic")
+HALF = Preprocessing((0.5,), (0.5,), interpolation="cubic")
 TOKENS = {"cls": "cls_token", "dist": "dist_token", "positions": "pos_embed"}
 TOP = {"embed": "patch_embed.proj", "norm": "norm", "head": "head", "head_dist": "head_dist"}
 PARTS = {
@@ -26,17 +27,8 @@ PARTS = {
 }
 
 
-def plan_vit(tensors: Tensors, options: Options) -> Plan:
-    """ViTs of timm, trained on images in [-1, 1]."""
-    return _plan(tensors, options, HALF)
-
-
-def plan_deit(tensors: Tensors, options: Options) -> Plan:
-    """DeiT, plain or distilled, trained with ImageNet's mean and standard deviation."""
-    return _plan(tensors, options, IMAGENET)
-
-
-def _plan(tensors: Tensors, options: Options, normalisation: tuple) -> Plan:
+def plan(tensors: Tensors, options: Options) -> Plan:
+    """ViTs of timm, trained on images in [-1, 1], and DeiT, with ImageNet's mean and standard deviation."""
     config = vit_config(
         embed=shape_of(tensors, "patch_embed.proj.weight"),
         positions=shape_of(tensors, "pos_embed"),
@@ -47,7 +39,13 @@ def _plan(tensors: Tensors, options: Options, normalisation: tuple) -> Plan:
         n_heads=options["num_heads"],
         eps=options["eps"],
     )
-    return Plan(config, _source, (), Preprocessing(*normalisation, size=config.resolution, interpolation="cubic"))
+    return Plan(config, _source, (), around(options, config), {"num_heads": config.n_heads})
+
+
+def around(options: Options, config: VitConfig) -> Preprocessing:
+    """The preprocessing of a ViT, whose positions fix the size of its images."""
+    size = config.resolution if options["input_size"] is None else options["input_size"]
+    return check_size(preprocessing({**options, "input_size": size}, config.in_channels), config.resolution)
 
 
 def _source(key: str) -> TensorSource:
@@ -94,14 +92,14 @@ VIT = Family(
     checkpoints="timm vit_tiny/small/base/large_patch8/14/16/32 at any size (augreg, orig, sam)",
     purpose="undefended ImageNet transformers behind purification",
     licence="Apache-2.0",
-    plan=plan_vit,
-    options=OPTIONS,
+    plan=plan,
+    options={**OPTIONS, **settings(HALF)},
 )
 DEIT = Family(
     name="timm-deit",
     checkpoints="deit_tiny/small/base_patch16_224 and _384, plain or distilled, of facebookresearch/deit and of timm",
     purpose="undefended ImageNet transformers behind purification, DeiT-S among them",
     licence="Apache-2.0",
-    plan=plan_deit,
-    options=OPTIONS,
+    plan=plan,
+    options={**OPTIONS, **settings(IMAGENET)},
 )

@@ -1,6 +1,7 @@
 """Classifiers of torchvision: ResNets, wide ResNets and SqueezeNet 1.1, trained on ImageNet."""
 
 from ssni_jax.convert.family import Family, Options, Plan, Tensors, TensorSource, buffers, torch_source
+from ssni_jax.convert.preprocessing import preprocessing, settings, without_resizing
 from ssni_jax.convert.shapes import count, shape_of
 from ssni_jax.networks.backbones import STACKS, layers_of
 from ssni_jax.networks.classifier import Preprocessing
@@ -25,7 +26,8 @@ def plan_resnet(tensors: Tensors, options: Options) -> Plan:
         n_classes=shape_of(tensors, "fc.weight")[0],
         in_channels=in_channels,
     )
-    return Plan(config, resnet_source, buffers(tensors, "num_batches_tracked"), IMAGENET)
+    around = preprocessing(options, in_channels)
+    return Plan(config, resnet_source, buffers(tensors, "num_batches_tracked"), around, without_resizing(around))
 
 
 def resnet_source(key: str) -> TensorSource:
@@ -41,7 +43,8 @@ def resnet_source(key: str) -> TensorSource:
 def plan_squeezenet(tensors: Tensors, options: Options) -> Plan:
     """squeezenet1_1."""
     config = SqueezeNetConfig(n_classes=shape_of(tensors, "classifier.1.weight")[0])
-    return Plan(config, _squeezenet_source, (), IMAGENET)
+    around = preprocessing(options, shape_of(tensors, "features.0.weight")[1])
+    return Plan(config, _squeezenet_source, (), around, without_resizing(around))
 
 
 def _squeezenet_source(key: str) -> TensorSource:
@@ -58,6 +61,7 @@ RESNET = Family(
     purpose="the undefended ImageNet classifiers behind purification",
     licence="BSD-3-Clause (code; the weights' own is unstated)",
     plan=plan_resnet,
+    options=settings(IMAGENET),
 )
 SQUEEZENET = Family(
     name="torchvision-squeezenet",
@@ -65,4 +69,5 @@ SQUEEZENET = Family(
     purpose="a small ImageNet classifier, and the smallest backbone of LPIPS",
     licence="BSD-3-Clause (code; the weights' own is unstated)",
     plan=plan_squeezenet,
+    options=settings(IMAGENET),
 )

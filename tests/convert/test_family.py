@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from ssni_jax.convert.family import Family, Plan, convert, fits, state_dict, torch_source
+from ssni_jax.convert.family import Family, Plan, convert, fits, torch_source
+from ssni_jax.convert.hints import hint, prefixes
+from ssni_jax.convert.selection import Choice, state_dict
 from ssni_jax.networks.layers import Conv, Linear
 
 
@@ -23,14 +25,16 @@ class TwoLayers:
 def plan(tensors, options):
     if "conv.weight" not in tensors:
         raise ValueError("the file has no conv.weight")
-    return Plan(TwoLayers(), lambda key: torch_source(*key.split("/")), ("steps",), options["scale"])
+    settled = {} if options["heads"] else {"heads": 4}
+    return Plan(TwoLayers(), lambda key: torch_source(*key.split("/")), ("scale",), options["scale"], settled)
 
 
-FAMILY = Family("toy", "none", "tests", "none", plan, options={"scale": 2.0}, declared=lambda tree: declared(tree))
+def declared(part, tensors):
+    return {"scale": 3.0} if "scale" in tensors else {}
 
 
-def declared(tree):
-    return {"scale": 3.0} if "steps" in tree else {}
+OPTIONS = {"scale": 2.0, "heads": None, "gain": None}
+FAMILY = Family("toy", "none", "tests", "none", plan, options=OPTIONS, declared=declared)
 
 
 def tensors():
@@ -70,13 +74,49 @@ def test_float16_and_float64_become_float32():
 
 def test_an_option_is_the_callers_else_the_files_else_the_familys():
     assert convert(FAMILY, tensors()).around == 2.0
-    with_steps = tensors() | {"steps": np.zeros(())}
-    assert convert(FAMILY, with_steps).around == 3.0
-    assert convert(FAMILY, with_steps, {"scale": 4.0}).around == 4.0
+    with_scale = tensors() | {"scale": np.zeros(3)}
+    assert convert(FAMILY, with_scale).around == 3.0
+    assert convert(FAMILY, with_scale, {"scale": 4.0}).around == 4.0
+
+
+def test_what_neither_the_caller_nor_the_file_gives_is_assumed():
+    with_scale = tensors() | {"scale": np.zeros(3)}
+    assert convert(FAMILY, tensors()).assumed == {"scale": 2.0, "heads": 4}
+    assert convert(FAMILY, tensors(), {"heads": 2}).assumed == {"scale": 2.0}
+    assert convert(FAMILY, with_scale).assumed == {"heads": 4}
+    assert convert(FAMILY, with_scale, {"heads": 2, "gain": 1}).assumed == {}
+
+
+def test_the_weights_that_were_taken_are_told():
+    tree = {"state_dict": tensors(), "state_dict_ema": {name: 2 * array for name, array in tensors().items()}}
+    for choice, key in (
+        (Choice(), "state_dict_ema"),
+        (Choice("raw"), "state_dict"),
+        (Choice(key="state_dict"), "state_dict"),
+    ):
+        converted = convert(FAMILY, tree, choice=choice)
+        assert (converted.selection.weights, converted.selection.key) == ("ema" if key.endswith("ema") else "raw", key)
+        np.testing.assert_array_equal(converted.arrays["head/bias"], tree[key]["head.bias"])
+
+
+def test_a_backbone_adds_what_the_file_lacks():
+    backbone = {name: array for name, array in tensors().items() if name.startswith("conv")}
+    head = {name: 3 * array for name, array in tensors().items() if name.startswith("head")}
+    arrays = convert(FAMILY, head, backbone=backbone).arrays
+    np.testing.assert_array_equal(arrays["conv/bias"], backbone["conv.bias"])
+    np.testing.assert_array_equal(arrays["head/bias"], head["head.bias"])
+
+
+def test_a_refused_file_is_told_the_prefix_that_would_fit():
+    tree = {f"net2.trunk.{name}": array for name, array in tensors().items()} | {"0.mean": np.zeros(3)}
+    assert prefixes(tree, Choice()) == ["net2.", "net2.trunk.", "net2.trunk.conv.", "net2.trunk.head.", "0."]
+    assert hint(FAMILY, tree, Choice()) == " Its names that begin with 'net2.trunk.' fit: pass --prefix 'net2.trunk.'."
+    assert convert(FAMILY, tree, choice=Choice(prefix="net2.trunk.")).selection.left_out == ("0.mean",)
+    assert hint(FAMILY, tree, Choice(prefix="net2.")) == ""
 
 
 def test_an_unknown_option_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="toy has no option scales; its options: scale"):
+    with pytest.raises(ValueError, match="toy has no option scales; its options: gain, heads, scale"):
         convert(FAMILY, tensors(), {"scales": 1})
 
 
@@ -91,9 +131,3 @@ def test_a_family_fits_a_tree_only_if_it_accounts_for_every_name():
 def test_a_state_dict_is_found_under_its_usual_keys_and_without_its_prefix(key):
     tree = {key: {"module.head.bias": np.zeros(5)}, "epoch": 3}
     assert list(state_dict(tree)) == ["head.bias"]
-
-
-@pytest.mark.parametrize("tree", [[np.zeros(2)], {"head": {"bias": np.zeros(2)}}, {"epoch": 3}, "text"])
-def test_what_is_no_state_dict_is_refused(tree):
-    with pytest.raises(ValueError, match="no plain state dict"):
-        state_dict(tree)

@@ -36,13 +36,13 @@ FILES = {
 @pytest.fixture(scope="module")
 def sources():
     """Where every parameter comes from; the two networks have the same ones."""
-    return sources_of(FID_INCEPTION.plan(fid(), {}))
+    return sources_of(FID_INCEPTION.plan(fid(), FID_INCEPTION.options))
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_config_follows_and_every_tensor_is_accounted_for(name, sources):
     family, make, config = FILES[name]
-    plan = family.plan(make(), {})
+    plan = family.plan(make(), family.options)
     assert plan.config == config
     assert unaccounted(sources, make(), plan) == ([], [])
 
@@ -61,7 +61,7 @@ def test_the_auxiliary_head_is_left_out_of_torchvisions_and_a_stranger_of_neithe
     for name, left in (("fid", sorted(both)), ("torchvision", ["Mixed_9a.branch1x1.conv.weight"])):
         family, make, _ = FILES[name]
         tensors = {**make(), **both}
-        assert unaccounted(sources, tensors, family.plan(tensors, {})) == ([], left)
+        assert unaccounted(sources, tensors, family.plan(tensors, family.options)) == ([], left)
 
 
 def test_kernels_turn_and_norms_keep_their_place(sources):
@@ -73,6 +73,6 @@ def test_kernels_turn_and_norms_keep_their_place(sources):
 
 
 def test_images_reach_the_network_between_minus_one_and_one_at_299_pixels():
-    plain, smooth = (family.plan(make(), {}).around for family, make, _ in FILES.values())
+    plain, smooth = (family.plan(make(), family.options).around for family, make, _ in FILES.values())
     assert (plain.mean, plain.std, plain.size) == (smooth.mean, smooth.std, smooth.size) == ((0.5,), (0.5,), 299)
     assert (plain.antialias, smooth.antialias) == (False, True)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from ssni_jax.convert.edm import EDM, preconditioning
-from ssni_jax.convert.family import convert
+from ssni_jax.convert.family import convert, planned
 from ssni_jax.convert.jcm import JCM, flax_names
 from ssni_jax.convert.ncsnpp import NcsnppBlock, placed, shape_of
 from ssni_jax.convert.score_sde import SCORE_SDE
+from ssni_jax.convert.selection import Choice, inside
 from ssni_jax.networks import EdmCoefficients, IddpmCoefficients, SongUNetConfig, VeCoefficients, VpCoefficients
 from ssni_jax.networks.precondition import ConsistencyCoefficients
 from tests.reference.case import Case
@@ -104,7 +105,7 @@ def test_averages_of_score_sde_are_a_list_in_parameter_order():
     names = [name for name in tensors if name != "sigmas"]
     tree = {"model": {f"module.{name}": array for name, array in tensors.items()}}
     tree["ema"] = {"shadow_params": [tensors[name] + 1 for name in names], "decay": 0.9999}
-    raw, ema = (convert(SCORE_SDE, tree, SMALL, weights).arrays for weights in ("raw", "ema"))
+    raw, ema = (convert(SCORE_SDE, tree, SMALL, Choice(weights)).arrays for weights in ("raw", "ema"))
     assert all(np.allclose(ema[key], raw[key] + 1) for key in raw)
 
 
@@ -116,8 +117,59 @@ def test_an_ema_list_of_another_length_is_refused():
 
 def test_weights_of_jcm_are_the_averages_unless_raw_is_asked_for():
     options = SMALL | {"attn_resolutions": (8,)}
-    raw, ema = (convert(JCM, jcm_tree(), options, weights).arrays for weights in ("raw", "ema"))
+    raw, ema = (convert(JCM, jcm_tree(), options, Choice(weights)).arrays for weights in ("raw", "ema"))
     assert all(np.allclose(raw[key], 2 * ema[key]) for key in raw)
+
+
+def test_what_was_taken_of_score_sde_is_the_list_of_averages():
+    tensors = {"all_modules.0.weight": np.zeros(2), "sigmas": np.zeros(9), "all_modules.1.bias": np.zeros(3)}
+    tree = {"model": tensors, "ema": {"shadow_params": [np.ones(2), np.full(3, 2.0)]}, "step": 7}
+    for choice, weights, key, bias in ((Choice(), "ema", "ema.shadow_params", 2), (Choice("raw"), "raw", "model", 0)):
+        selection = SCORE_SDE.select(tree, choice)
+        assert (selection.weights, selection.key) == (weights, key) and "step" in selection.aside
+        assert selection.tensors["all_modules.1.bias"][0] == bias and selection.tensors["sigmas"][0] == 0
+    by_name = {"model": tensors, "ema": {name: array + 1 for name, array in tensors.items()}}
+    assert SCORE_SDE.select(by_name, Choice()).weights == "ema"
+    assert SCORE_SDE.select({"model": tensors}, Choice()).weights == "raw"
+
+
+def test_a_key_chooses_among_the_parameters_of_jcm():
+    tree = {**jcm_tree(), "step": 3}
+    for choice, weights, key in (
+        (Choice(), "ema", "params_ema"),
+        (Choice("raw"), "raw", "params"),
+        (Choice(key="params"), "raw", "params"),
+    ):
+        selection = JCM.select(tree, choice)
+        assert (selection.weights, selection.key) == (weights, key)
+        assert selection.tensors == tree[key]
+    with pytest.raises(ValueError, match="nothing at 'params_2': its keys are params_ema, params"):
+        JCM.select(tree, Choice(key="params_2"))
+
+
+def edm_module(tensors):
+    """A network as the reader returns EDM's persistent classes."""
+    state = {"_parameters": tensors, "_buffers": {}, "_modules": {}, "_init_kwargs": {"sigma_data": 0.25, "x": 1}}
+    return {"class_name": "EDMPrecond", "state": state}
+
+
+def test_edms_snapshots_are_averages_and_its_training_states_are_not():
+    module = edm_module(edm_tensors())
+    snapshot, training = {"ema": module, "loss_fn": None}, {"net": module, "optimizer_state": {}}
+    for tree, key, weights in ((snapshot, "ema", "ema"), (training, "net", "raw")):
+        for choice in (Choice(), Choice(key=key)):
+            selection = EDM.select(tree, choice)
+            assert (selection.weights, selection.key) == (weights, key)
+            plan, assumed = planned(EDM, inside(tree, choice.key), selection.tensors, {})
+            assert plan.around.sigma_data == 0.25 and assumed == {"dropout": 0.13}
+    with pytest.raises(ValueError, match="averaged weights only: pass --weights ema"):
+        EDM.select(snapshot, Choice("raw"))
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "net._orig_mod.", "ema_model.module."])
+def test_the_attribute_model_belongs_to_the_names_of_edm(prefix):
+    tensors = {prefix + name: array for name, array in edm_tensors().items()}
+    assert EDM.select(tensors, Choice()).tensors.keys() == edm_tensors().keys()
 
 
 @pytest.mark.parametrize(

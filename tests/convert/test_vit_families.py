@@ -188,6 +188,23 @@ def test_each_kind_of_checkpoint_brings_its_preprocessing(family, names, mean, i
     assert (around.mean[0], around.size, around.interpolation) == (mean, PATCH * SIDE, interpolation)
 
 
+@pytest.mark.parametrize(("family", "heads"), [(timm.VIT, "num_heads"), (hugging_face.VIT, "num_attention_heads")])
+def test_the_size_is_read_and_the_heads_are_assumed(family, heads):
+    tensors = drawn() if family is timm.VIT else for_the_hub(drawn())
+    assumed = convert(family, tensors).assumed
+    assert assumed[heads] == 2 and "input_size" not in assumed and {"mean", "std", "interpolation"} <= set(assumed)
+    assert heads not in convert(family, tensors, {heads: 1}).assumed
+
+
+def test_a_vit_takes_images_of_its_own_size_only():
+    size = PATCH * SIDE
+    around = convert(timm.VIT, drawn(), {"input_size": 16, "crop": size}).around
+    assert (around.size, around.crop) == (16, size)
+    for options in ({"input_size": 16}, {"crop": size - 1}, {"input_size": 20, "crop": 16}):
+        with pytest.raises(ValueError, match=f"would reach a network that takes {size} x {size}: set crop={size}"):
+            convert(timm.VIT, drawn(), options)
+
+
 def test_heads_have_64_channels_unless_given():
     one, two = (convert(timm.VIT, drawn(), {"num_heads": n}) for n in (1, None))
     assert (one.config.n_heads, two.config.n_heads) == (1, 2)

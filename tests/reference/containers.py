@@ -7,6 +7,7 @@ import numpy as np
 
 from ssni_jax.convert import read_checkpoint
 from ssni_jax.convert.family import convert
+from ssni_jax.convert.selection import Choice
 from tests.reference.case import Case, Check, compare
 from tests.reference.networks import SMALL, family_of, options_of, run, tree_of
 
@@ -24,7 +25,7 @@ def checks(folder: Path, *, averages: bool = True) -> Iterator[Check]:
 def container(case: Case, file: Path, averages: bool) -> Iterator[Check]:
     """Raw and averaged weights, as far as the file has both."""
     for weights, wanted in expected(case).items():
-        found = convert(family_of(case), read_checkpoint(file), options_of(case), weights).arrays
+        found = convert(family_of(case), read_checkpoint(file), options_of(case), Choice(weights)).arrays
         if found.keys() != wanted.keys():
             raise ValueError(f"{file} gives other parameters than its case: {sorted(found.keys() ^ wanted.keys())}")
         error = max(float(np.abs(found[key] - wanted[key]).max()) for key in wanted)

@@ -13,8 +13,9 @@ from PIL import Image
 
 from ssni_jax.convert import read_checkpoint
 from ssni_jax.convert.cifar_resnet import CIFAR_RESNET
-from ssni_jax.convert.family import Family, convert, state_dict
+from ssni_jax.convert.family import Family, convert
 from ssni_jax.convert.lpips import LPIPS
+from ssni_jax.convert.selection import state_dict
 from ssni_jax.convert.torchvision import SQUEEZENET
 from ssni_jax.core.types import Tree
 from ssni_jax.networks import PreprocessedClassifier
