@@ -28,15 +28,14 @@ INDEX = ".index.json"
 class Convert:
     """Turn a released checkpoint into safetensors and JSON, which every config can name as Pretrained("DIR/NAME").
 
-    The file is read without running anything in it. The network's shape follows from the names and sizes of its
-    tensors; what they do not show is set with --set, under the name that the original code has for it. What was assumed
-    is printed, and recorded in the JSON.
+    The file is read without running anything in it; its content decides what it is, not its ending. The network's shape
+    follows from the names and sizes of its tensors; what they do not show is set with --set, under the name that the
+    original code has for it. What was assumed is printed, and recorded in the JSON.
     """
 
     takes_overrides: ClassVar[bool] = False
     file: tyro.conf.Positional[Path | None] = None
-    """The checkpoint: .pth, .pt, .pkl, .safetensors or flax msgpack; its content decides, not its ending. For one in
-    several files, their index (model.safetensors.index.json) or the folder that holds it."""
+    """The checkpoint (.pth, .pt, .pkl, .safetensors, flax msgpack), or the index of one in several files, or its folder."""
     family: str | None = None
     """The project that the checkpoint comes from; --list shows all."""
     out: Path | None = None
@@ -52,8 +51,7 @@ class Convert:
     backbone: Path | None = None
     """A second file whose tensors are added: the torchvision network under the heads of LPIPS."""
     set: tuple[str, ...] = ()
-    """Settings of the original code as KEY=VALUE, such as num_head_channels=64; for every classifier also mean, std,
-    input_size, crop, interpolation and antialias, such as mean=(0.5,0.5,0.5) input_size=256 crop=224."""
+    """Settings as KEY=VALUE, such as num_head_channels=64, or "mean=(0.5,0.5,0.5)" crop=224 of a classifier."""
     list: bool = False
     """Show the families and their settings, and stop."""
 
