@@ -35,7 +35,7 @@ class Convert:
 
     takes_overrides: ClassVar[bool] = False
     file: tyro.conf.Positional[Path | None] = None
-    """The checkpoint (.pth, .pt, .pkl, .safetensors, flax msgpack), or the index of one in several files, or its folder."""
+    """The checkpoint (.pth, .pt, .pkl, .safetensors, msgpack), or the index of one in several files, or its folder."""
     family: str | None = None
     """The project that the checkpoint comes from; --list shows all."""
     out: Path | None = None

@@ -19,8 +19,8 @@ def hint(family: Family, tree: Tree, choice: Choice) -> str:
     if choice.prefix:
         return ""
     tried = (Choice(choice.weights, choice.key, prefix) for prefix in prefixes(tree, choice))
-    fitted = next((attempt.prefix for attempt in tried if fits(family, tree, attempt)), None)
-    return "" if fitted is None else f" Its names that begin with {fitted!r} fit: pass --prefix {fitted!r}."
+    fitted = " or ".join(f"--prefix {attempt.prefix!r}" for attempt in tried if fits(family, tree, attempt))
+    return f" A part of its names fits: pass {fitted}." if fitted else ""
 
 
 def prefixes(tree: Tree, choice: Choice) -> list[str]:

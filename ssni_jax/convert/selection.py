@@ -108,11 +108,16 @@ def _one(present: Sequence[Candidate], nothing: str = "") -> Candidate:
         raise ValueError(nothing)
     first, *others = sorted(present, key=_rank)
     if _rank(first) < len(USUAL):
-        others = [other for other in others if set(other.tensors) == set(first.tensors)]
+        others = [other for other in others if _is_rival(first.tensors, other.tensors)]
     if others:
         kind = "averaged weights" if first.averaged else "weights"
         raise ValueError(f"it holds {kind} more than once: choose with {_labels([first, *others])}")
     return first
+
+
+def _is_rival(tensors: Tensors, others: Tensors) -> bool:
+    """Whether two state dicts may be of one network: the other has all names of the one that has fewer."""
+    return tensors.keys() <= others.keys() or others.keys() <= tensors.keys()
 
 
 def _rank(candidate: Candidate) -> int:

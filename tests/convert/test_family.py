@@ -110,7 +110,9 @@ def test_a_backbone_adds_what_the_file_lacks():
 def test_a_refused_file_is_told_the_prefix_that_would_fit():
     tree = {f"net2.trunk.{name}": array for name, array in tensors().items()} | {"0.mean": np.zeros(3)}
     assert prefixes(tree, Choice()) == ["net2.", "net2.trunk.", "net2.trunk.conv.", "net2.trunk.head.", "0."]
-    assert hint(FAMILY, tree, Choice()) == " Its names that begin with 'net2.trunk.' fit: pass --prefix 'net2.trunk.'."
+    assert hint(FAMILY, tree, Choice()) == " A part of its names fits: pass --prefix 'net2.trunk.'."
+    two = tree | {f"teacher.{name}": array for name, array in tensors().items()}
+    assert hint(FAMILY, two, Choice()).endswith("pass --prefix 'net2.trunk.' or --prefix 'teacher.'.")
     assert convert(FAMILY, tree, choice=Choice(prefix="net2.trunk.")).selection.left_out == ("0.mean",)
     assert hint(FAMILY, tree, Choice(prefix="net2.")) == ""
 

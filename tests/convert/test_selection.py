@@ -96,6 +96,7 @@ def test_a_file_of_averages_has_no_raw_weights(name):
         ({"model": RAW, "discriminator": weights(5.0, names=("a.b", "c.d"))}, "model"),
         ({"model": {"state_dict": RAW}}, "model.state_dict"),
         ({"state_dict": RAW, "callbacks": {"Checkpoint": {"best": {"a.ckpt": np.array(0.1)}}}}, "state_dict"),
+        ({"model": RAW, "optimizer": {"master_weights": weights(2.0)}, "lr_scheduler": weights(3.0)}, "model"),
         ((RAW, OPTIMIZER), "0"),
     ],
 )
@@ -118,6 +119,7 @@ DOTLESS = {f"model_ema.{name.replace('.', '')}": np.ones(2) for name in NAMES} |
         ({"model": RAW, "ema": {"shadow": EMA, "backup": RAW}}, "choose with --key ema.shadow or --key ema.backup"),
         ({"model": RAW, "best_model": EMA}, "weights more than once: choose with --key model or --key best_model"),
         ({"model": RAW, "target": EMA}, "choose with --key model or --key target"),
+        ({"model": RAW, "smoothed": weights(1.0, names=NAMES[::2])}, "choose with --key model or --key smoothed"),
         (
             {"generator": RAW, "critic": weights(1.0, names=("a.b", "c.d"))},
             "choose with --key generator or --key critic",

@@ -100,7 +100,7 @@ def test_a_network_whose_writing_was_cut_off_is_absent(tmp_path, monkeypatch, n_
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize("step", ["save_file", "_sha256", "fingerprint", "_flush"])
+@pytest.mark.parametrize("step", ["save_file", "sha256_of", "fingerprint", "_flush"])
 def test_until_all_is_on_disk_the_old_network_stays(stored, monkeypatch, step):
     interrupt(monkeypatch, store, step, 0)
     with pytest.raises(KeyboardInterrupt):
