@@ -144,6 +144,7 @@ from ssni_jax.schedules import (
     CosineVP,
     DiscreteVP,
     EqualNoise,
+    Float32Steps,
     IntegerSteps,
     Karras,
     Listed,
@@ -215,7 +216,7 @@ VALUES = {
     ),
     FixedLevel: (Constant(),),
     Grid: (
-        *(Uniform(2), Strided(2), IntegerSteps(2), Karras(2), EqualNoise(2), Listed((0, 4))),
+        *(Uniform(2), Strided(2), IntegerSteps(2), Karras(2), EqualNoise(2), Listed((0, 4)), Float32Steps(2)),
         Thinned(Listed((0, 4)), 1),
     ),
     Step: (

@@ -12,7 +12,7 @@ from ssni_jax.networks import SnappedDenoiser
 from ssni_jax.purify import Calibration, Constant, Purifier, Round, Rounded, ScoreNorm, SsniLinearOverBatch, SsniSigmoid
 from ssni_jax.recipes.one_step import consistency
 from ssni_jax.recipes.ssni import ssni
-from ssni_jax.schedules import VP, DiscreteVP, IntegerSteps, Listed, Strided
+from ssni_jax.schedules import VP, DiscreteVP, Float32Steps, Listed, Strided
 from ssni_jax.solvers import Ancestral, Shifted, VpEuler, VpEulerMaruyama
 
 N = 1000
@@ -58,10 +58,11 @@ def ddpm_released(
 ) -> Purifier:
     """The base purifier of SSNI's code: rounds of t_star integer steps, walked in n_steps each, never less than one.
 
-    The denoiser is one over `IddpmCoefficients(TABLE)`. At t = 0 it still noises and denoises by one step.
+    The denoiser is one over `IddpmCoefficients(TABLE)`. At t = 0 it still noises and denoises by one step. Indices are
+    rounded in float32 as the code has them, `Float32Steps`; SSNI over this base keeps that, any other base is exact.
     """
     rounds = tuple(
-        Round(Constant(t_star / N), IntegerSteps(n, N, at_least=1), step)
+        Round(Constant(t_star / N), Float32Steps(n, N, at_least=1), step)
         for t_star, n in zip(t_stars, n_steps, strict=True)
     )
     return Purifier(denoise, TABLE, rounds)

@@ -5,6 +5,7 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.protocols import Grid, NoiseSchedule
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.types import Level, Levels
@@ -19,14 +20,14 @@ class Uniform:
     n_steps: int = static()
 
     def __post_init__(self):
-        _check_count(self.n_steps)
+        check_count(self.n_steps)
 
     @property
     def divides_noise(self) -> bool:
         return self.n_steps == 1
 
     def __call__(self, schedule: NoiseSchedule, t: Level) -> Levels:
-        return _noise(schedule, jnp.asarray(_shares(self.n_steps))[:, None] * t)
+        return noise_at(schedule, jnp.asarray(_shares(self.n_steps))[:, None] * t)
 
     def with_steps(self, n_steps: int) -> "Uniform":
         return Uniform(min(n_steps, self.n_steps))
@@ -43,7 +44,7 @@ class EqualNoise:
     divides_noise = True
 
     def __post_init__(self):
-        _check_count(self.n_steps)
+        check_count(self.n_steps)
 
     def __call__(self, schedule: NoiseSchedule, t: Level) -> Levels:
         return _end_at_zero(jnp.asarray(_shares(self.n_steps))[:, None] * schedule.sigma(t))
@@ -64,16 +65,16 @@ class Strided:
     """
 
     n_steps: int = static()
-    t_max: float = 0.1
+    t_max: float = bounded(0, above=True, default=0.1)
     divides_noise = False
 
     def __post_init__(self):
-        _check_count(self.n_steps)
+        check_count(self.n_steps)
 
     def __call__(self, schedule: NoiseSchedule, t: Level) -> Levels:
         size = self.t_max / self.n_steps
         rest = t - (jnp.arange(self.n_steps + 1) * size)[:, None]
-        return _noise(schedule, jnp.where(rest < IDLE_SHARE * size, 0.0, rest))
+        return noise_at(schedule, jnp.where(rest < IDLE_SHARE * size, 0.0, rest))
 
     def with_steps(self, n_steps: int) -> "Strided":
         return Strided(min(n_steps, self.n_steps), self.t_max)
@@ -85,35 +86,6 @@ class Strided:
 
 
 @pytree
-class IntegerSteps:
-    """ceil(t_int (K - i) / K) of the discrete schedule's integer steps, SSNI's index sequence (arXiv:2506.06027, code).
-
-    A t_int below `n_steps` repeats some indices: zero-length steps in the middle of the column. The released code
-    noises and denoises every sample by `at_least` one integer step, even where t_int = 0.
-    """
-
-    n_steps: int = static()
-    n: int = static(default=1000)
-    at_least: int = static(default=0)
-    divides_noise = False
-
-    def __post_init__(self):
-        _check_count(self.n_steps)
-
-    def __call__(self, schedule: NoiseSchedule, t: Level) -> Levels:
-        total = jnp.round(t * self.n).astype(jnp.int32) * jnp.arange(self.n_steps, -1, -1)[:, None]
-        steps = jnp.maximum(-(-total // self.n_steps), self.at_least)
-        return _noise(schedule, _end_at_zero(steps.astype(jnp.float32) / self.n) + 0 * t)
-
-    def with_steps(self, n_steps: int) -> "IntegerSteps":
-        return IntegerSteps(min(n_steps, self.n_steps), self.n, self.at_least)
-
-    def reaching(self, t: float, before: float) -> "IntegerSteps":
-        """One more step for each integer step that t is above `before`, as the released code adds its bias."""
-        return IntegerSteps(max(1, self.n_steps + round((t - before) * self.n)), self.n, self.at_least)
-
-
-@pytree
 class Karras:
     """Noise levels evenly spaced in sigma^(1/rho) down to `sigma_min`, then zero (Karras et al. 2022, eq. 5).
 
@@ -121,12 +93,12 @@ class Karras:
     """
 
     n_steps: int = static()
-    sigma_min: float = 0.002
-    rho: float = 7.0
+    sigma_min: float = bounded(0, above=True, default=0.002)
+    rho: float = bounded(0, above=True, default=7.0)
     divides_noise = True
 
     def __post_init__(self):
-        _check_count(self.n_steps)
+        check_count(self.n_steps)
 
     def __call__(self, schedule: NoiseSchedule, t: Level) -> Levels:
         high = schedule.sigma(t)
@@ -169,7 +141,7 @@ class Listed:
 
     def __call__(self, schedule: NoiseSchedule, t: Level) -> Levels:
         below = jnp.asarray([(i + 1) / self.n for i in self.indices[-2::-1]], jnp.float32)[:, None]
-        return _noise(schedule, jnp.concatenate([t[None], jnp.minimum(t, below), jnp.zeros_like(t)[None]]))
+        return noise_at(schedule, jnp.concatenate([t[None], jnp.minimum(t, below), jnp.zeros_like(t)[None]]))
 
     def with_steps(self, n_steps: int) -> Grid:
         return self if n_steps >= self.n_steps else Thinned(self, n_steps)
@@ -200,9 +172,15 @@ class Thinned:
         return Thinned(self.grid.reaching(t, before), self.n_steps)
 
 
-def _noise(schedule: NoiseSchedule, times: Levels) -> Levels:
+def noise_at(schedule: NoiseSchedule, times: Levels) -> Levels:
     """The noise of each time; the last row is a literal zero, which rounding could otherwise miss."""
     return _end_at_zero(schedule.sigma(_end_at_zero(times)))
+
+
+def check_count(n_steps: int) -> None:
+    """Refuses a grid without steps."""
+    if n_steps < 1:
+        raise ValueError(f"A grid needs at least one step, got n_steps={n_steps}.")
 
 
 def _shares(n_steps: int) -> np.ndarray:
@@ -212,8 +190,3 @@ def _shares(n_steps: int) -> np.ndarray:
 
 def _end_at_zero(levels: Levels) -> Levels:
     return levels.at[-1].set(0.0)
-
-
-def _check_count(n_steps: int) -> None:
-    if n_steps < 1:
-        raise ValueError(f"A grid needs at least one step, got n_steps={n_steps}.")

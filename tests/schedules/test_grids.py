@@ -10,6 +10,7 @@ from ssni_jax.schedules import (
     VP,
     DiscreteVP,
     EqualNoise,
+    Float32Steps,
     IntegerSteps,
     Karras,
     Listed,
@@ -22,9 +23,9 @@ CLOCK = VE()  # its noise is the time, so that a grid over it shows times
 
 GRIDS = [
     *(Uniform(1), Uniform(7), EqualNoise(7), Strided(7, 0.2)),
-    *(IntegerSteps(7), Karras(1), Karras(7), Listed((1, 4, 9)), Thinned(Uniform(7), 3)),
+    *(IntegerSteps(7), Float32Steps(7), Karras(1), Karras(7), Listed((1, 4, 9)), Thinned(Uniform(7), 3)),
 ]
-SOFT = [grid for grid in GRIDS if not isinstance(grid, IntegerSteps | Listed)]
+SOFT = [grid for grid in GRIDS if not isinstance(grid, IntegerSteps | Float32Steps | Listed)]
 H = 1e-3
 THOUSANDTHS, AT, AHEAD, BEHIND = slice(0, 151), slice(151, 153), slice(153, 155), slice(155, 157)
 T = np.concatenate(
@@ -151,7 +152,7 @@ def test_a_t_below_the_karras_minimum_takes_one_step():
     np.testing.assert_array_equal(n_moves(walk(Karras(5), 0.001, 0.0)), [1, 0])
 
 
-@pytest.mark.parametrize("kind", [Uniform, EqualNoise, Strided, IntegerSteps, Karras])
+@pytest.mark.parametrize("kind", [Uniform, EqualNoise, Strided, IntegerSteps, Float32Steps, Karras])
 def test_a_grid_without_steps_is_refused(kind):
     with pytest.raises(ValueError, match="at least one step, got n_steps=0"):
         kind(0)

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssni_jax.schedules import VE, CosineVP, DiscreteVP, IntegerSteps, Listed, Respaced
+from ssni_jax.schedules import VE, CosineVP, DiscreteVP, Float32Steps, IntegerSteps, Listed, Respaced
 
 TABLE = DiscreteVP()
 
@@ -57,3 +57,33 @@ def test_at_least_one_step_is_taken_where_the_code_takes_one():
     t = jnp.asarray([0.0, 0.001, 0.003], jnp.float32)
     times = np.round(1000 * np.asarray(IntegerSteps(6, at_least=1)(VE(), t))).T
     np.testing.assert_array_equal(times, [[1] * 6 + [0], [1] * 6 + [0], [3, 3, 2, 2, 1, 1, 0]])
+
+
+HIGHER = {
+    55: {33: [24], 66: [24]},
+    100: {60: [24, 44], 106: [49], 108: [24], 118: [49], 120: [24, 44]},
+    105: {
+        **{7: [44], 14: [44], 15: [20, 41, 48], 27: [34], 28: [44], 30: [20, 41, 48], 54: [34], 55: [20, 41]},
+        **{56: [44], 60: [20, 41, 48], 63: [24, 44, 49], 108: [34], 110: [20, 41], 112: [44], 120: [20, 41, 48]},
+    },
+    125: {75: [24, 44, 49]},
+    130: {35: [25, 51], 39: [49], 70: [12, 25, 38, 51], 78: [24, 44, 49]},
+}
+"""Where the index sequences of SSNI's released code are one above exact arithmetic: for K steps and t, the places in
+the sequence, as PyTorch 2.13 has them on a CPU."""
+
+
+@pytest.mark.parametrize("n_steps", [20, 25, 30, 35, 55, 100, 105, 125, 130])
+def test_float32_steps_are_the_released_indices_for_every_t_up_to_125(n_steps):
+    t = np.arange(1, 126)
+    expected = np.maximum(-(-t * np.arange(1, n_steps + 1)[:, None] // n_steps) - 1, 0)
+    for time, places in HIGHER.get(n_steps, {}).items():
+        expected[places, time - 1] += 1
+    times = np.asarray(Float32Steps(n_steps, at_least=1)(VE(), jnp.asarray(t / 1000, jnp.float32)))
+    np.testing.assert_array_equal(np.round(1000 * times[-2::-1]) - 1, expected)
+
+
+def test_float32_steps_keep_their_rounding_when_they_are_lengthened_or_thinned():
+    published = Float32Steps(105, at_least=1)
+    assert repr(Float32Steps(100, at_least=1).reaching(0.105, 0.1)) == repr(published)
+    assert repr(published.with_steps(20)) == repr(Float32Steps(20, at_least=1))

@@ -28,12 +28,17 @@ WITH_A_NETWORK: dict[str, Callable[[Converted, Io], Outputs]] = {
     "ssni_N_ddpm_1round": sample_specific.ssni_n_ddpm,
     "ssni_N_ddpm_3round": sample_specific.ssni_n_ddpm,
 }
-METHODS = (*WITH_A_NETWORK, "certify")
+METHODS = (*WITH_A_NETWORK, "certify", "ssni_index_tables")
 
 
 def checks(file: Path) -> Iterator[Check]:
     """Every output of one file of methods; whole numbers have to be the same, others agree to the tolerance."""
     io = dict(np.load(file))
+    if file.stem == "ssni_index_tables":
+        for n_steps, expected in io.items():
+            found = sample_specific.index_table(int(n_steps), len(expected))
+            yield compare(f"methods/{file.stem}", n_steps, found, expected, 0.0)
+        return
     found = certify(io) if file.stem == "certify" else WITH_A_NETWORK[file.stem](converted(file, io), io)
     for name in sorted(name for name in io if name.startswith("out_")):
         tolerance = 0.0 if io[name].dtype.kind == "i" else TOLERANCE

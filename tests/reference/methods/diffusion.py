@@ -10,7 +10,7 @@ from ssni_jax.core.protocols import Purified, Step
 from ssni_jax.networks import Clipped
 from ssni_jax.purify import Constant, Purifier, Round
 from ssni_jax.recipes import diffpure_ode_released, diffpure_sde_released, gns_released
-from ssni_jax.schedules import IntegerSteps, Karras, Respaced
+from ssni_jax.schedules import VE, IntegerSteps, Karras, Respaced
 from ssni_jax.solvers import Ancestral, Heun, Learned, solve
 from tests.reference.methods.case import Io, Outputs, by_index, denoiser, nchw, nhwc, purified
 from tests.reference.methods.recorded import rows
@@ -84,6 +84,6 @@ def first_step(purifier: Purifier, done: Purified) -> tuple[jax.Array, jax.Array
 def edm_heun(converted: Converted, io: Io) -> Outputs:
     """EDM's deterministic sampler, 8 steps from sigma 80 to 0.002 and to zero."""
     latents = nhwc(io["in_latents"])
-    levels = Karras(n_steps=8, sigma_min=0.002)(jnp.full(len(latents), 80.0))
+    levels = Karras(n_steps=8, sigma_min=0.002)(VE(), jnp.full(len(latents), 80.0))
     run = jax.jit(lambda denoise, x: solve(rows(len(x)), denoise, Heun(), x, levels))
     return {"sample": nchw(run(denoiser(converted), latents * levels[0][:, None, None, None]))}

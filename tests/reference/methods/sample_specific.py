@@ -53,6 +53,13 @@ def ssni_l_ddpm(converted: Converted, io: Io) -> Outputs:
     return sample_specific(ssni_l_released(base, calibration(base.denoise, io)), io)
 
 
+def index_table(n_steps: int, n_times: int) -> np.ndarray:
+    """The ascending indices of `n_steps` steps of the released base purifier, a row for each integer t from 1."""
+    (each,) = ddpm_released(VE(), t_stars=[n_steps], n_steps=[n_steps]).rounds
+    t = jnp.arange(1, n_times + 1, dtype=jnp.float32) / N
+    return integers(each.grid(VE(), t)[-2::-1]).T - 1
+
+
 def calibration(denoise: Denoiser, io: Io) -> Calibration:
     norms = io["in_reference_norms"].tolist()
     return Calibration.measured(ScoreNorm(denoise, VP(), 20), norms, data="case", images="reference norms")
