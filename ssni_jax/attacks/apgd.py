@@ -13,6 +13,7 @@ from ssni_jax.attacks.objective import Objective
 from ssni_jax.attacks.restarts import check_runs, is_restart, start_keys
 from ssni_jax.attacks.threats import Linf, Threat
 from ssni_jax.core.arrays import over
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.types import Images, Keys, Labels, Level
 
@@ -59,7 +60,7 @@ class Apgd:
     threat: Threat = Linf()
     n_steps: int = static(default=100)
     n_restarts: int = static(default=1)
-    rho: float = 0.75
+    rho: float = bounded(0, 1, default=0.75)
 
     def __post_init__(self):
         check_runs("APGD", self.n_steps, self.n_restarts)

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from ssni_jax.attacks.losses import CrossEntropy, TraceLoss
 from ssni_jax.core.arrays import over
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.protocols import Trace
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.save_at import Moment, SaveAt
@@ -33,7 +34,7 @@ class Deviated:
     """
 
     loss: TraceLoss = CrossEntropy()
-    weight: float = 1.0
+    weight: float = bounded(default=1.0)
     every: int = static(default=3)
 
     def __post_init__(self):

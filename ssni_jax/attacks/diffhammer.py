@@ -10,6 +10,7 @@ from ssni_jax.attacks.attack import Attacked
 from ssni_jax.attacks.best import Best, stronger, unbeaten
 from ssni_jax.attacks.objective import Draws, Objective
 from ssni_jax.attacks.threats import Direction, Linf, Threat
+from ssni_jax.core.bounds import as_pixels, bounded
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Images, Keys, Labels, Level
@@ -50,7 +51,7 @@ class DiffHammer:
     """
 
     threat: Threat = Linf()
-    step_size: float = 0.007
+    step_size: float = bounded(0, hint=as_pixels, default=0.007)
     n_steps: int = static(default=50)
     n_em: int = static(default=5)
     random_start: bool = static(default=True)

@@ -15,6 +15,7 @@ from ssni_jax.attacks.objective import Objective
 from ssni_jax.attacks.square import Square
 from ssni_jax.attacks.targeted import Targeted, WithLoss
 from ssni_jax.attacks.threats import L1, L2, Linf
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.types import Images, Keys, Labels, Level
 
@@ -33,7 +34,7 @@ class Ensemble:
 
     attacks: tuple[Attack, ...]
     names: tuple[str, ...] = static(default=())
-    falls_at: float = 0.5
+    falls_at: float = bounded(0, 1, above=True, default=0.5)
 
     def __post_init__(self):
         if not self.attacks or len(self.names) != len(self.attacks):

@@ -12,6 +12,7 @@ from ssni_jax.attacks.objective import Objective
 from ssni_jax.attacks.restarts import check_runs, is_restart, start_keys
 from ssni_jax.attacks.threats import Linf, Threat
 from ssni_jax.core.arrays import over
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.types import Images, Keys, Labels, Level
 
@@ -47,9 +48,9 @@ class Fab:
     n_steps: int = static(default=100)
     n_restarts: int = static(default=1)
     all_classes: bool = static(default=False)
-    alpha_max: float = 0.1
-    eta: float = 1.05
-    beta: float = 0.9
+    alpha_max: float = bounded(0, 1, default=0.1)
+    eta: float = bounded(0, above=True, default=1.05)
+    beta: float = bounded(0, 1, default=0.9)
 
     def __post_init__(self):
         check_runs("FAB", self.n_steps, self.n_restarts)

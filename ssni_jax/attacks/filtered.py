@@ -12,6 +12,7 @@ from ssni_jax.attacks.attack import Attacked, begins_at_clean_images
 from ssni_jax.attacks.best import Best, better, unbeaten
 from ssni_jax.attacks.objective import Objective
 from ssni_jax.core.arrays import over, row_norm, to_diffusion_range
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.protocols import Distance
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.types import Images, Keys, Labels, Level, Tree
@@ -56,14 +57,14 @@ class Filtered:
     """
 
     distance: Distance
-    bound: float = 0.05
+    bound: float = bounded(default=0.05)
     sizes: tuple[int, ...] = static(default=CIFAR_SIZES)
     n_steps: int = static(default=100)
-    filter_rate: float = 0.05
-    modifier_rate: float = 0.008
-    penalty: float = 1e8
-    colour_width: float = 0.05
-    focus: float = 5.0
+    filter_rate: float = bounded(0, above=True, default=0.05)
+    modifier_rate: float = bounded(0, above=True, default=0.008)
+    penalty: float = bounded(0, default=1e8)
+    colour_width: float = bounded(default=0.05)
+    focus: float = bounded(0, default=5.0)
 
     def __post_init__(self):
         if self.n_steps < 1:

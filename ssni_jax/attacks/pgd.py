@@ -10,6 +10,7 @@ from ssni_jax.attacks.objective import Objective
 from ssni_jax.attacks.restarts import check_runs, is_restart, start_keys
 from ssni_jax.attacks.threats import Linf, Threat
 from ssni_jax.core.arrays import over
+from ssni_jax.core.bounds import as_pixels, bounded
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Images, Keys, Labels, Level
@@ -36,7 +37,7 @@ class Pgd:
     """
 
     threat: Threat = Linf()
-    step_size: float = 0.007
+    step_size: float = bounded(0, hint=as_pixels, default=0.007)
     n_steps: int = static(default=20)
     random_start: bool = static(default=False)
     n_restarts: int = static(default=1)

@@ -16,6 +16,7 @@ from ssni_jax.attacks.losses import CrossEntropy, TraceLoss
 from ssni_jax.attacks.objective import Objective
 from ssni_jax.attacks.pgd import Pgd
 from ssni_jax.core.arrays import over
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.protocols import Trace
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.save_at import SaveAt
@@ -30,7 +31,7 @@ class RaiseNorm:
     The objective must not hold the levels, because a held norm has no gradient.
     """
 
-    scale: float = 1.0
+    scale: float = bounded(0, above=True, default=1.0)
     of_levels = True
 
     def __call__(self, trace: Trace, y: Labels) -> Level:
@@ -41,7 +42,7 @@ class RaiseNorm:
 class LowerNorm:
     """Minus the score norm of the image, in units of `scale`: raising it makes SSNI add less noise. As `RaiseNorm`."""
 
-    scale: float = 1.0
+    scale: float = bounded(0, above=True, default=1.0)
     of_levels = True
 
     def __call__(self, trace: Trace, y: Labels) -> Level:
@@ -54,7 +55,7 @@ class Joint:
 
     loss: TraceLoss = CrossEntropy()
     other: TraceLoss = LowerNorm()
-    weight: float = 1.0
+    weight: float = bounded(default=1.0)
 
     def __post_init__(self):
         if all(getattr(part, "save", None) is not None for part in (self.loss, self.other)):

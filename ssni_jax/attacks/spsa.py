@@ -11,6 +11,7 @@ from ssni_jax.attacks.best import Best, better, unbeaten
 from ssni_jax.attacks.objective import Objective
 from ssni_jax.attacks.threats import Linf, Threat
 from ssni_jax.core.arrays import over
+from ssni_jax.core.bounds import as_pixels, bounded
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold, normal_like, uniform_like
 from ssni_jax.core.types import Images, Keys, Labels, Level
@@ -62,10 +63,10 @@ class Spsa:
     """
 
     threat: Threat = Linf()
-    step_size: float = 1 / 255
+    step_size: float = bounded(0, hint=as_pixels, default=1 / 255)
     n_steps: int = static(default=40)
     n_directions: int = static(default=128)
-    sigma: float = 0.001
+    sigma: float = bounded(default=0.001)
     directions: Directions = Rademacher()
     n_together: int | None = static(default=8)
     keep: Literal["last", "best"] = static(default="best")

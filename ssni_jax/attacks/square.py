@@ -13,6 +13,7 @@ from ssni_jax.attacks.objective import Objective
 from ssni_jax.attacks.threats import L1, L2, Linf, Threat
 from ssni_jax.attacks.windows import Window, random_signs, random_window, tiles
 from ssni_jax.core.arrays import over
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Images, Keys, Labels
@@ -41,7 +42,7 @@ class Square:
 
     threat: Threat = Linf()
     n_queries: int = static(default=5000)
-    p_init: float = 0.8
+    p_init: float = bounded(0, 1, above=True, default=0.8)
     rescaled: bool = static(default=False)
 
     def __post_init__(self):

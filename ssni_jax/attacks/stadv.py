@@ -13,6 +13,7 @@ from ssni_jax.attacks.attack import Attacked, begins_at_clean_images
 from ssni_jax.attacks.best import Best, better, unbeaten
 from ssni_jax.attacks.objective import Objective
 from ssni_jax.core.arrays import safe_sqrt
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.types import Images, Keys, Labels, Level
 
@@ -39,10 +40,10 @@ class StAdv:
     image with the highest mean loss.
     """
 
-    bound: float = 0.05
-    learning_rate: float = 0.01
+    bound: float = bounded(default=0.05)
+    learning_rate: float = bounded(0, above=True, default=0.01)
     n_steps: int = static(default=100)
-    tau: float = 0.0
+    tau: float = bounded(default=0.0)
 
     def __post_init__(self):
         if self.n_steps < 1:

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from ssni_jax.attacks.piecewise import cutoff, excess, filled
 from ssni_jax.core.arrays import over, row_norm
+from ssni_jax.core.bounds import as_pixels, bounded
 from ssni_jax.core.protocols import checks_classes
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import fold, normal_like, uniform_like
@@ -74,7 +75,7 @@ class Unit:
 class Linf:
     """Every pixel may change by eps, in units of the [0, 1] range."""
 
-    eps: float = 8 / 255
+    eps: float = bounded(0, 1, default=8 / 255, hint=as_pixels)
     direction: Direction = Sign()
 
     def project(self, x: Images, reference: Images) -> Images:
@@ -106,7 +107,7 @@ class Linf:
 class L2:
     """The Euclidean norm of the change is at most eps, pixels in units of the [0, 1] range."""
 
-    eps: float = 0.5
+    eps: float = bounded(0, default=0.5)
     direction: Direction = Unit()
 
     def project(self, x: Images, reference: Images) -> Images:
@@ -142,7 +143,7 @@ class L2:
 class L1:
     """The absolute values of the change sum to at most eps, pixels in units of the [0, 1] range."""
 
-    eps: float = 12.0
+    eps: float = bounded(0, default=12.0)
     direction: Direction = Unit()
 
     def project(self, x: Images, reference: Images) -> Images:

@@ -7,6 +7,8 @@ from typing import Any, TypeVar, dataclass_transform
 
 import jax
 
+from ssni_jax.core.bounds import bounded, check_bounds
+
 T = TypeVar("T")
 
 
@@ -20,13 +22,14 @@ def static(*, metadata: Mapping[str, Any] = MappingProxyType({}), **kwargs: Any)
     return dataclasses.field(metadata={"static": True, **metadata}, **kwargs)
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(static, dataclasses.field))
+@dataclass_transform(frozen_default=True, field_specifiers=(static, bounded, dataclasses.field))
 def pytree(cls: type[T]) -> type[T]:
     """Class decorator: a frozen dataclass whose fields are pytree children, except those made with `static()`.
 
-    Unflattening bypasses `__init__` and `__post_init__`, because JAX rebuilds trees from tracers, shardings and None,
-    which construction-time checks would refuse.
+    Fields made with `bounded()` are checked when a value is built. Unflattening bypasses `__init__` and
+    `__post_init__`, because JAX rebuilds trees from tracers, shardings and None, which such checks would refuse.
     """
+    _check_when_built(cls)
     cls = dataclasses.dataclass(frozen=True, eq=False)(cls)
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
     data = tuple(f.name for f in fields if not f.metadata.get("static"))
@@ -44,3 +47,15 @@ def pytree(cls: type[T]) -> type[T]:
 
     jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
     return cls
+
+
+def _check_when_built(cls: type) -> None:
+    """Gives the class a `__post_init__` that looks at bounds before its own."""
+    own = getattr(cls, "__post_init__", None)
+
+    def check(self) -> None:
+        check_bounds(self)
+        if own is not None:
+            own(self)
+
+    cls.__post_init__ = check  # type: ignore[attr-defined]

@@ -2,9 +2,24 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from ssni_jax.core.types import Images, Keys
+
+N_SEEDS = 2**32  # larger ones would mean the same as smaller ones, and so would negative ones
+
+
+def root_key(seed: int) -> Key[Array, ""]:
+    """The key that all others of an experiment follow from."""
+    return jax.random.key(checked_seed(seed))
+
+
+def checked_seed(seed: int, name: str = "seed") -> int:
+    """The seed, if JAX and NumPy tell it from every other one."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < N_SEEDS:
+        raise ValueError(f"{name} must be a whole number from 0 to {N_SEEDS - 1}, got {seed}.")
+    return int(seed)
 
 
 def sample_keys(root: Key[Array, ""], ids: Int[Array, " B"]) -> Keys:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ssni_jax.core.arrays import over, row_norm
+from ssni_jax.core.bounds import as_share, bounded
 from ssni_jax.core.protocols import Denoiser, NoiseSchedule
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold
@@ -35,7 +36,7 @@ class ScoreNorm:
     denoise: Denoiser
     schedule: NoiseSchedule
     n_levels: int = static(default=20)
-    spacing: float = 1e-3
+    spacing: float = bounded(0, 1, above=True, hint=as_share, default=1e-3)
     perturbed: bool = static(default=True)
     n_together: int = static(default=1)
 
@@ -79,7 +80,7 @@ class SingleScoreNorm:
     n_calls = 1
     denoise: Denoiser
     schedule: NoiseSchedule
-    t: float = 0.02
+    t: float = bounded(0, 1, hint=as_share, default=0.02)
 
     def __call__(self, keys: Keys, x: Images) -> Level:
         sigma = jnp.broadcast_to(self.schedule.sigma(jnp.asarray(self.t)), keys.shape)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ssni_jax.core.bounds import as_share, bounded
 from ssni_jax.core.protocols import FixedLevel, NoiseLevel
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.types import Level
@@ -37,7 +38,7 @@ class _Continuous:
 class Constant(_Continuous):
     """The same t_star for every sample, whatever its deviation: the fixed-level methods."""
 
-    t_star: float = 0.1
+    t_star: float = bounded(0, default=0.1)
     adaptive = False
 
     def __call__(self, deviation: Level) -> Level:
@@ -55,10 +56,10 @@ class SsniLinear(_Continuous):
     does not depend on its batch (the released code widens the range by the batch instead).
     """
 
-    low: Number
-    high: Number
-    t_star: Number = 0.1
-    bias: Number = 0.0
+    low: Number = bounded()
+    high: Number = bounded()
+    t_star: Number = bounded(0, 1, hint=as_share, default=0.1)
+    bias: Number = bounded(-1, 1, hint=as_share, default=0.0)
 
     def __call__(self, deviation: Level) -> Level:
         weight = (deviation - self.low) / (self.high - self.low)
@@ -74,10 +75,10 @@ class SsniLinearOverBatch(_Continuous):
     do not widen the range. No gradient flows through the extremes.
     """
 
-    low: float
-    high: float
-    t_star: float = 0.1
-    bias: float = 0.0
+    low: float = bounded()
+    high: float = bounded()
+    t_star: float = bounded(0, 1, hint=as_share, default=0.1)
+    bias: float = bounded(-1, 1, hint=as_share, default=0.0)
     sees_batch = True
 
     def __call__(self, deviation: Level) -> Level:
@@ -96,10 +97,10 @@ class SsniSigmoid(_Continuous):
     `mean` is the mean calibration norm, so a typical clean sample gets (t_star + bias) / 2.
     """
 
-    mean: float
-    tau: float
-    t_star: float = 0.1
-    bias: float = 0.0
+    mean: float = bounded()
+    tau: float = bounded(0, above=True)
+    t_star: float = bounded(0, 1, hint=as_share, default=0.1)
+    bias: float = bounded(-1, 1, hint=as_share, default=0.0)
 
     def __call__(self, deviation: Level) -> Level:
         return (self.t_star + self.bias) * jax.nn.sigmoid((deviation - self.mean) / self.tau)

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ssni_jax.core.arrays import safe_sqrt
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.pytree import pytree, static
 
 Times = Float[Array, "*s"]
@@ -17,8 +18,8 @@ class VP:
     """VP-SDE of Song et al. 2021, eqs. 32-33: 1 + sigma^2 = exp(t^2 (beta_max - beta_min) / 2 + t beta_min)."""
 
     n_integer_steps = 1000
-    beta_min: float = 0.1
-    beta_max: float = 20.0
+    beta_min: float = bounded(0, default=0.1)
+    beta_max: float = bounded(0, above=True, default=20.0)
 
     def sigma(self, t: Times) -> Times:
         return safe_sqrt(jnp.expm1(self._log_variance(t)))

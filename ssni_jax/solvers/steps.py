@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from ssni_jax.core.arrays import over, safe_sqrt
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import normal_like
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
@@ -52,7 +53,7 @@ class Ancestral:
     """
 
     n_calls = 1
-    eta: float = 1.0
+    eta: float = bounded(0, default=1.0)
     variance: Variance = FixedSmall()
 
     def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:

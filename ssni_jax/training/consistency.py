@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ssni_jax.core.arrays import over, to_diffusion_range
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.protocols import Denoiser, Distance, Loss, Step
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold, normal_like
@@ -71,7 +72,7 @@ class Present:
 class Average:
     """An exponential average of the model with a fixed decay; ImageNet-64's distillation has 0.95."""
 
-    decay: float = 0.95
+    decay: float = bounded(0, 1, default=0.95)
 
     def __call__(self, step: StepNumber, n_steps: int) -> float | Scalar:
         return self.decay
@@ -85,7 +86,7 @@ class WidenedAverage:
     """
 
     curriculum: SquareRoot = SquareRoot()
-    mu0: float = 0.9
+    mu0: float = bounded(0, 1, above=True, below=True, default=0.9)
 
     def __call__(self, step: StepNumber, n_steps: int) -> Scalar:
         return jnp.exp(self.curriculum.s0 * jnp.log(self.mu0) / (self.curriculum(step, n_steps) - 1))

@@ -6,6 +6,7 @@ import optax
 from jaxtyping import Array, Float
 
 from ssni_jax.core.arrays import over, to_diffusion_range
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold, normal_like
 from ssni_jax.core.types import Keys, Level, Tree
@@ -25,10 +26,10 @@ class DenoisingLoss:
     """
 
     coefficients: Tree
-    p_mean: float = -1.2
-    p_std: float = 1.2
-    sigma_min: float = 0.002
-    sigma_max: float = 80.0
+    p_mean: float = bounded(default=-1.2)
+    p_std: float = bounded(0, default=1.2)
+    sigma_min: float = bounded(0, above=True, default=0.002)
+    sigma_max: float = bounded(0, above=True, default=80.0)
     augment: tuple[Augment, ...] = static(default=())
     n_classes: int = static(default=0)
 
@@ -52,8 +53,8 @@ class ClassificationLoss:
     """Cross-entropy of a network behind `preprocessing`; `noise` (in the [0, 1] range) trains one for smoothing."""
 
     preprocessing: Preprocessing = Preprocessing()
-    noise: float = 0.0
-    label_smoothing: float = 0.0
+    noise: float = bounded(0, default=0.0)
+    label_smoothing: float = bounded(0, 1, below=True, default=0.0)
     augment: tuple[Augment, ...] = static(default=())
 
     def __call__(self, model: Tree, keys: Keys, batch: dict[str, Array]) -> LossValue:

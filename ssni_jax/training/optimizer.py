@@ -1,6 +1,7 @@
 """Optimisers as values, so that they read from a config and print into a record."""
 
 import dataclasses
+import math
 from typing import Protocol, runtime_checkable
 
 import jax
@@ -93,6 +94,9 @@ def _rate(value: Adam | RAdam, n_steps: int) -> optax.Schedule:
 
 
 def _check(value: Adam | RAdam) -> None:
+    for name in ("learning_rate", "weight_decay", "clip"):
+        if not math.isfinite(getattr(value, name)):
+            raise ValueError(f"{name} must be a finite number, got {getattr(value, name)}.")
     if value.learning_rate <= 0 or value.warmup < 0 or value.weight_decay < 0 or value.clip < 0:
         raise ValueError(f"{value} needs learning_rate > 0 and warmup, weight_decay and clip >= 0.")
     if not 0 <= value.decay_to <= 1:

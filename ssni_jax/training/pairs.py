@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.types import Keys, Level
 
@@ -84,11 +85,11 @@ class Neighbours:
     """
 
     curriculum: Curriculum = ConstantLevels()
-    sigma_min: float = 0.002
-    sigma_max: float = 80.0
-    rho: float = 7.0
-    log_mean: float = -1.1
-    log_std: float | None = None
+    sigma_min: float = bounded(0, above=True, default=0.002)
+    sigma_max: float = bounded(0, above=True, default=80.0)
+    rho: float = bounded(0, above=True, default=7.0)
+    log_mean: float = bounded(default=-1.1)
+    log_std: float | None = bounded(0, above=True, default=None)
     by_gap: bool = static(default=False)
 
     def __call__(self, keys: Keys, step: Step, n_steps: int) -> Pair:
@@ -121,15 +122,15 @@ class Ratios:
     is compared with the clean image; the weight is 1 / (hi - lo). The run's `n_stages` are equally long.
     """
 
-    log_mean: float = -1.1
-    log_std: float = 2.0
-    q: float = 2.0
+    log_mean: float = bounded(default=-1.1)
+    log_std: float = bounded(0, above=True, default=2.0)
+    q: float = bounded(1, above=True, default=2.0)
     n_stages: int = static(default=8)
-    sigma_max: float = 80.0
+    sigma_max: float = bounded(0, above=True, default=80.0)
 
     def __post_init__(self):
-        if self.n_stages < 1 or not self.q > 1:
-            raise ValueError(f"q={self.q} must be above 1, and n_stages={self.n_stages} at least 1.")
+        if self.n_stages < 1:
+            raise ValueError(f"n_stages must be at least 1, got {self.n_stages}.")
 
     def __call__(self, keys: Keys, step: Step, n_steps: int) -> Pair:
         normal = jax.vmap(jax.random.normal)(keys)

@@ -99,6 +99,7 @@ def test_bpda_with_one_step_takes_the_vector_jacobian_product_of_one_step():
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_freezing_a_soft_level_leaves_the_gradient_of_held_levels():
     soft = SoftTime()(Defense(under(Exact()), Gaussian()))
     held = jax.jit(lambda x: soft.purify.hold(keys(B), x))(X)

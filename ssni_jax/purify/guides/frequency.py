@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from ssni_jax.core.arrays import to_diffusion_range, to_unit_range
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
 from ssni_jax.solvers.adjusted import Adjusted
@@ -21,9 +22,9 @@ class LowFrequencies:
     Differences of phase are taken around the circle, and images are not quantised, unlike there.
     """
 
-    amplitude_radius: float = 10.0
-    phase_radius: float = 10.0
-    delta: float = 0.3
+    amplitude_radius: float = bounded(0, default=10.0)
+    phase_radius: float = bounded(0, default=10.0)
+    delta: float = bounded(0, default=0.3)
 
     def __call__(self, denoise: DenoiseFn, keys: Keys, reference: Images) -> DenoiseFn:
         def mixed(x: Images, sigma: Level, x0: Images) -> Images:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ssni_jax.core.arrays import over, to_unit_range
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
 from ssni_jax.solvers.adjusted import Adjusted
@@ -32,7 +33,7 @@ class OutsideKept:
     """
 
     mask: Masking
-    sigma_outside: float
+    sigma_outside: float = bounded(0)
 
     def __call__(self, denoise: DenoiseFn, keys: Keys, reference: Images) -> DenoiseFn:
         inside = jax.lax.stop_gradient(self.mask(to_unit_range(reference)))
@@ -53,7 +54,7 @@ class Attention:
     """
 
     activations: Any
-    threshold: float = 0.9
+    threshold: float = bounded(0, default=0.9)
 
     def __call__(self, x: Images) -> Mask:
         _, height, width, _ = x.shape

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.types import Images, Level
 
@@ -36,8 +37,8 @@ class Ssim:
     """
 
     window: int = static(default=11)
-    std: float = 1.5
-    span: float = 1.0
+    std: float = bounded(0, above=True, default=1.5)
+    span: float = bounded(0, above=True, default=1.0)
 
     def __post_init__(self):
         if self.window < 1 or self.window % 2 == 0:

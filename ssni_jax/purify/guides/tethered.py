@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from ssni_jax.core.arrays import over
+from ssni_jax.core.bounds import as_share, bounded
 from ssni_jax.core.protocols import NoiseSchedule
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
@@ -14,9 +15,9 @@ class Tethered:
     """x moved by rate / 2 (score(x, t) - (x - reference) / variance), the drift of LDSDE (Nie et al. 2022, code)."""
 
     schedule: NoiseSchedule
-    t: float
-    rate: float
-    variance: float
+    t: float = bounded(0, 1, hint=as_share)
+    rate: float = bounded(0)
+    variance: float = bounded(0, above=True)
 
     def __call__(self, denoise: DenoiseFn, keys: Keys, reference: Images) -> DenoiseFn:
         def moved(x: Images, sigma: Level) -> Images:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ssni_jax.core.arrays import over
+from ssni_jax.core.bounds import as_pixels, bounded
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import normal_like
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
@@ -34,8 +35,8 @@ class Annealed:
     `eps` is the attack's radius in the [0, 1] range.
     """
 
-    guide_scale: float = 600.0
-    eps: float = 8 / 255
+    guide_scale: float = bounded(default=600.0)
+    eps: float = bounded(0, 1, above=True, hint=as_pixels, default=8 / 255)
 
     def __call__(self, sigma: Level) -> Level:
         return self.guide_scale * sigma * 3 / (2 * self.eps)
@@ -45,7 +46,7 @@ class Annealed:
 class Fixed:
     """The same strength at every noise level, GDMP's constant mode."""
 
-    guide_scale: float = 1.0
+    guide_scale: float = bounded(default=1.0)
 
     def __call__(self, sigma: Level) -> Level:
         return jnp.full_like(sigma, self.guide_scale)
