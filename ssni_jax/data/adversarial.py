@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ssni_jax.data.images import check_images
+from ssni_jax.data.npz_file import open_npz
 from ssni_jax.data.source import Example
 
 
@@ -67,13 +68,13 @@ def _read(path: str) -> dict[int, np.ndarray]:
 
 
 def _file(path: Path) -> dict[int, np.ndarray]:
-    with np.load(path, allow_pickle=False) as stored:
-        names = ("images", "image"), ("ids", "id")
-        images_name, ids_name = (next((name for name in pair if name in stored), None) for pair in names)
-        if images_name is None:
-            raise ValueError(f"{path} has no array 'images'; it has {', '.join(stored.files)}.")
-        images = check_images(stored[images_name])
-        ids = np.arange(len(images)) if ids_name is None else stored[ids_name]
+    with open_npz(path) as arrays:
+        images_name = next((name for name in ("images", "image") if name in arrays), "images")
+        ids_name = next((name for name in ("ids", "id") if name in arrays), None)
+        images = check_images(arrays[images_name])
+        ids = np.arange(len(images)) if ids_name is None else arrays[ids_name]
     if ids.shape != (len(images),):
         raise ValueError(f"{path} holds {len(images)} images but ids of shape {ids.shape}: give one id per image.")
+    if ids.dtype.kind not in "iu" or (ids < 0).any() or len(np.unique(ids)) < len(ids):
+        raise ValueError(f"{path} holds ids that are not different whole numbers from 0: give each image its own.")
     return dict(zip(ids.tolist(), images, strict=True))

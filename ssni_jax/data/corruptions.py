@@ -6,9 +6,10 @@ import zlib
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ssni_jax.data.distortions import DISTORTIONS, Flakes
+from ssni_jax.data.labels import NO_LABELS, known_labels
 from ssni_jax.data.source import Example, Source
 
 REVISION = 1  # increase it when a corruption changes, so that stored results of the old one are told apart
@@ -102,6 +103,15 @@ class Corrupted:
     @property
     def n_classes(self) -> int:
         return self.source.n_classes
+
+    @property
+    def why_unlabelled(self) -> str:
+        """What `source` says of its labels."""
+        return getattr(self.source, "why_unlabelled", NO_LABELS.format(self.source))
+
+    def known_labels(self) -> Int[np.ndarray, " N"] | None:
+        """The labels of `source`, where it knows them without reading images."""
+        return known_labels(self.source)
 
     @property
     def fingerprint(self) -> str:

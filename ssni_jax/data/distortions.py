@@ -14,7 +14,7 @@ from numpy.random import RandomState
 from PIL import Image as Picture
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from ssni_jax.data.images import MODES
+from ssni_jax.data.decode import MODES
 from ssni_jax.data.textures import convolved, crystals, disk, magnified, moved, plasma
 
 Image = Float[np.ndarray, "H W C"]

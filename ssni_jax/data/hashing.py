@@ -1,37 +1,127 @@
-"""The content hash of files, remembered so that each file is read once: names, labels and encoded bytes."""
+"""One pass over the files of a data set: each is read, decoded and hashed once, and the result is remembered."""
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
-CHUNK = 1 << 20
+from rich.console import Console
+from rich.progress import track
+
+from ssni_jax.data.containers import Container
+from ssni_jax.data.decode import decoded
+from ssni_jax.files import write_bytes
+from ssni_jax.lifecycle.environment import process_number
+
+N_SHOWN = 3  # unreadable files that an error names
+WORTH_A_BAR = 2000  # files, which take a few seconds
 
 
-def content_hash(root: Path, files: Iterable[tuple[Path, int]]) -> str:
-    """The sha256 of the relative names, labels and bytes of files below `root`; the same on every host.
+class Known(NamedTuple):
+    """What is remembered of a file: a mark that changes with it, the sha256 of its bytes, the size of its picture."""
 
-    What was read before is remembered by path, size and modification time in the user's cache; the hash itself knows
-    nothing of times. XDG_CACHE_HOME chooses another place.
+    mark: str
+    sha256: str
+    height: int = 0
+    width: int = 0
+
+
+Look = Callable[[str, str], Known]  # at the file of this name, which has this mark
+
+
+def checked_files(files: Container, names: Sequence[str], channels: int) -> dict[str, Known]:
+    """Hashes and sizes of image files, after decoding them all; ValueError names those that cannot be decoded.
+
+    What was checked before is remembered by size and modification time in the user's cache; XDG_CACHE_HOME chooses
+    another place. Pictures are upright, as `read_image` gives them.
     """
-    known = _read_known(root)
-    digest, fresh = hashlib.sha256(), {}
-    for file, label in files:
-        facts = file.stat()
-        name, mark = file.relative_to(root).as_posix(), f"{facts.st_size} {facts.st_mtime_ns}"
-        before = known.get(name)
-        fresh[name] = before if before is not None and before[0] == mark else [mark, _sha256(file)]
-        digest.update(f"{name}\0{label}\0{fresh[name][1]}\0".encode())
-    if fresh != known:
-        _remember(root, fresh)
+
+    def look(name: str, mark: str) -> Known:
+        content = files.read(name)
+        width, height = decoded(content, f"{files.path}/{name}", channels).size
+        return Known(mark, hashlib.sha256(content).hexdigest(), height, width)
+
+    return _remembering(files.path, {name: f"{files.mark(name)} {channels}" for name in names}, look)
+
+
+def content_hash(root: Path, files: Iterable[Path]) -> str:
+    """The sha256 of the relative names and bytes of files of any kind below `root`, remembered in the same way."""
+
+    def look(name: str, mark: str) -> Known:
+        with (root / name).open("rb") as content:
+            return Known(mark, hashlib.file_digest(content, "sha256").hexdigest())
+
+    names = [file.relative_to(root).as_posix() for file in files]
+    facts = {name: (root / name).stat() for name in names}
+    marks = {name: f"{fact.st_size} {fact.st_mtime_ns}" for name, fact in facts.items()}
+    return labelled_hash(_remembering(root, marks, look), [(name, 0) for name in names])
+
+
+def labelled_hash(known: Mapping[str, Known], labelled: Iterable[tuple[str, int]]) -> str:
+    """The sha256 of names, labels and bytes; it knows nothing of times, and is the same on every host."""
+    digest = hashlib.sha256()
+    for name, label in labelled:
+        digest.update(f"{name}\0{label}\0{known[name].sha256}\0".encode())
     return digest.hexdigest()
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+def _remembering(root: Path, marks: Mapping[str, str], look: Look) -> dict[str, Known]:
+    before = _read_known(root)
+    kept = {name: before[name] for name, mark in marks.items() if name in before and before[name].mark == mark}
+    fresh = {name: mark for name, mark in marks.items() if name not in kept}
+    seen, errors = _looked(fresh, look, root)
+    both = kept | seen
+    known = {name: both[name] for name in marks if name in both}
+    if known != before:
+        _remember(root, known)
+    if errors:
+        raise _first_of(errors)
+    return known
+
+
+def _looked(
+    marks: Mapping[str, str], look: Look, root: Path
+) -> tuple[dict[str, Known], dict[str, ValueError | OSError]]:
+    """What the files hold, and the errors of those that cannot be read; several files at a time."""
+    seen: dict[str, Known] = {}
+    errors: dict[str, ValueError | OSError] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(lambda item: _attempt(look, *item), marks.items())
+        for name, result in zip(marks, _with_bar(results, len(marks), root), strict=True):
+            if isinstance(result, Known):
+                seen[name] = result
+            else:
+                errors[name] = result
+    return seen, errors
+
+
+def _attempt(look: Look, name: str, mark: str) -> Known | ValueError | OSError:
+    try:
+        return look(name, mark)
+    except (ValueError, OSError) as error:
+        return error
+
+
+def _with_bar(results: Iterator, n: int, root: Path) -> Iterable:
+    """The results, with a bar on process 0 where there are many files."""
+    if n < WORTH_A_BAR or process_number(os.environ) != 0:
+        return results
+    return track(results, f"checking {n} files of {root}", total=n, console=Console(file=sys.stderr))
+
+
+def _first_of(errors: dict[str, ValueError | OSError]) -> ValueError | OSError:
+    """The first error; of several, how many there are and which files they name."""
+    first, *others = errors.values()
+    if not others:
+        return first
+    names = ", ".join(list(errors)[1 : N_SHOWN + 1])
+    more = f" and {len(others) - N_SHOWN} more" if len(others) > N_SHOWN else ""
+    return ValueError(f"{first} {len(others)} other files cannot be read either: {names}{more}.")
 
 
 def _place(root: Path) -> Path:
@@ -39,17 +129,13 @@ def _place(root: Path) -> Path:
     return home / "ssni_jax" / "hashes" / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:24]}.json"
 
 
-def _read_known(root: Path) -> dict[str, list[str]]:
-    with suppress(OSError, ValueError):
-        return json.loads(_place(root).read_text())
+def _read_known(root: Path) -> dict[str, Known]:
+    with suppress(OSError, ValueError, TypeError, AttributeError):
+        return {name: Known(*entry) for name, entry in json.loads(_place(root).read_text()).items()}
     return {}
 
 
-def _remember(root: Path, known: dict[str, list[str]]) -> None:
+def _remember(root: Path, known: Mapping[str, Known]) -> None:
     """A cache that cannot be written is no error: the files are read again next time."""
     with suppress(OSError):
-        place = _place(root)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        part = place.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(known))
-        os.replace(part, place)
+        write_bytes(_place(root), json.dumps(known).encode())

@@ -1,42 +1,61 @@
 """Image files and the input contract: float32 NHWC in [0, 1]."""
 
+import io
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from ssni_jax.data.decode import MODES, decoded
+from ssni_jax.files import write_bytes
 
 TOLERANCE = 1e-3
-SUFFIXES = (".png", ".jpg", ".jpeg")
-MODES = {1: "L", 3: "RGB"}
 
 
 def read_image(path: str | Path, channels: int = 3, size: int | None = None) -> Float[np.ndarray, "H W C"]:
     """One image file as float32 in [0, 1]; with `size` the shorter side is resized to it and the centre cropped.
 
-    Grey is repeated for three channels; colour or transparency is never dropped silently.
+    The EXIF orientation is applied. Grey is repeated for three channels; colour or transparency is never dropped.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            pixels = _in_mode(image, channels, path)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError):
-            raise
-        raise ValueError(f"{path} cannot be read as an image; give a whole PNG or JPEG file.") from error
-    return _as_array(pixels if size is None else centre_crop(pixels, size))
+    return as_array(read_file(path), str(path), channels, size)
+
+
+def as_array(content: bytes, name: str, channels: int, size: int | None = None) -> Float[np.ndarray, "H W C"]:
+    """The bytes of an image file as float32 in [0, 1]; errors call it `name`."""
+    image = decoded(content, name, channels)
+    image = image if size is None else centre_crop(image, size)
+    return np.asarray(image, np.float32).reshape(*image.size[::-1], channels) / np.float32(255)
+
+
+def read_file(path: str | Path) -> bytes:
+    """The bytes of an ordinary file; a pipe or a device, which might never end, is refused."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError(f"{path} is not an ordinary file: give an image file.")
+        return file.read()
 
 
 def write_image(path: str | Path, x: Shaped[Any, "..."]) -> None:
-    """An image in [0, 1] as an 8-bit PNG; values outside are clipped, as a purified image may overshoot a little."""
+    """An image in [0, 1] as an 8-bit PNG, written as a whole or not at all; values outside are clipped."""
+    write_bytes(Path(path), png(x, str(path)))
+
+
+def png(x: Shaped[Any, "..."], name: str) -> bytes:
+    """The content of an 8-bit PNG file; a purified image may overshoot [0, 1] a little, which is clipped."""
     x = np.asarray(x)
     if x.ndim != 3 or x.shape[-1] not in MODES:
         raise ValueError(f"an image to write has shape {x.shape}; give [H, W, C] with C 1 or 3.")
     if not np.isfinite(x).all():
-        raise ValueError(f"the image for {path} has NaN or infinite pixels; nothing was written.")
+        raise ValueError(f"the image for {name} has NaN or infinite pixels; nothing was written.")
     pixels = np.round(np.clip(x, 0, 1) * 255).astype(np.uint8)
-    Image.fromarray(pixels[..., 0] if x.shape[-1] == 1 else pixels).save(path, "PNG")
+    content = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if x.shape[-1] == 1 else pixels).save(content, "PNG")
+    return content.getvalue()
 
 
 def check_images(x: Shaped[Any, "..."], channels: int | None = None) -> Float[np.ndarray, "B H W C"]:
@@ -82,31 +101,3 @@ def _in_range(x: Float[np.ndarray, "B H W C"]) -> Float[np.ndarray, "B H W C"]:
         if low < -TOLERANCE or high > 1 + TOLERANCE:
             raise ValueError(f"image {i} has pixels from {low:.4g} to {high:.4g}; scale them to [0, 1].")
     return np.clip(x, 0, 1)
-
-
-def _in_mode(image: Image.Image, channels: int, path: str | Path) -> Image.Image:
-    if channels not in MODES:
-        raise ValueError(f"channels={channels} is not 1 (grey) or 3 (colour).")
-    if image.mode == "P":
-        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-    if image.mode in ("LA", "RGBA"):
-        if image.getextrema()[-1] != (255, 255):
-            raise ValueError(f"{path} has transparent pixels; flatten it onto a background first.")
-        image = image.convert(image.mode[:-1])
-    return _coloured(image, channels, path)
-
-
-def _coloured(image: Image.Image, channels: int, path: str | Path) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
-    image = image.convert("L") if image.mode == "1" else image.convert("RGB") if image.mode == "CMYK" else image
-    if image.mode == "RGB" and channels == 1:
-        raise ValueError(f"{path} has 3 channels where 1 is wanted; convert it to grey or ask for 3.")
-    if image.mode not in ("L", "RGB"):
-        raise ValueError(f"{path} is stored as {image.mode}; convert it to 8-bit grey or RGB.")
-    return image.convert(MODES[channels])
-
-
-def _as_array(image: Image.Image) -> Float[np.ndarray, "H W C"]:
-    x = np.asarray(image, np.float32) / np.float32(255)
-    return x[..., None] if x.ndim == 2 else x

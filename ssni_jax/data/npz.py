@@ -4,12 +4,13 @@ import dataclasses
 import functools
 import glob
 import hashlib
-import zipfile
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
 from ssni_jax.data.images import check_images
+from ssni_jax.data.labels import as_labels
+from ssni_jax.data.npz_file import open_npz
 from ssni_jax.data.source import Example, example
 
 
@@ -59,12 +60,13 @@ def _read(source: Npz) -> tuple[np.ndarray, np.ndarray]:
     images, labels = _arrays(source)
     if images.ndim != 4:
         raise ValueError(f"{source.path} holds images of shape {images.shape}; give [N, H, W, C].")
-    if labels.shape != images.shape[:1]:
-        raise ValueError(f"{source.path} holds {len(images)} images but labels of shape {labels.shape}; give one each.")
+    if images.shape[-1] not in (1, 3):
+        remedy = "; move the channels last" if images.shape[1] in (1, 3) else ""
+        raise ValueError(f"{source.path} holds images of shape {images.shape}; give 1 or 3 channels{remedy}.")
     images, labels = images[source.start : source.stop], labels[source.start : source.stop]
     if not len(images):
         raise ValueError(f"{source.path} has no rows from {source.start} to {source.stop}; widen the range.")
-    return images if images.dtype == np.uint8 else check_images(images), labels.astype(np.int32)
+    return images if images.dtype == np.uint8 else check_images(images), labels
 
 
 def _arrays(source: Npz) -> tuple[np.ndarray, np.ndarray]:
@@ -78,14 +80,10 @@ def _arrays(source: Npz) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _file(path: str, source: Npz) -> tuple[np.ndarray, np.ndarray]:
-    with open(path, "rb") as content:
-        if not zipfile.is_zipfile(content):
-            raise ValueError(f"{path} is not a whole .npz file; save it again with numpy.savez.")
-    with np.load(path, allow_pickle=False) as file:
-        if source.images_key not in file:
-            raise ValueError(f"{path} has no array {source.images_key!r}; it has {', '.join(file.files)}.")
-        images = file[source.images_key]
-        return images, file[source.labels_key] if source.labels_key in file else np.full(len(images), -1)
+    with open_npz(path) as arrays:
+        images = arrays[source.images_key]
+        labels = arrays[source.labels_key] if source.labels_key in arrays else np.full(len(np.atleast_1d(images)), -1)
+        return images, as_labels(labels, len(np.atleast_1d(images)), path)
 
 
 @functools.cache

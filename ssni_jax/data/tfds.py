@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ssni_jax.data.decode import MODES
 from ssni_jax.data.hashing import content_hash
-from ssni_jax.data.images import MODES, centre_crop
+from ssni_jax.data.images import centre_crop
 from ssni_jax.data.source import Example, as_float
+
+AGAIN = "copy the directory again from its source"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,15 +40,21 @@ class TfdsDirectory:
     @property
     def fingerprint(self) -> str:
         root = Path(self.path)
-        files = [(file, 0) for file in sorted(root.glob(f"*-{self.split}.*")) or sorted(root.glob("*.array_record*"))]
-        content = content_hash(root, [(root / "dataset_info.json", 0), *files])
+        shards = sorted(root.glob(f"*-{self.split}.*")) or sorted(root.glob("*.array_record*"))
+        content = content_hash(root, [root / "dataset_info.json", *shards])
         return hashlib.sha256(f"{content} {self.split} {self.size}".encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(_rows(self.path, self.split))
 
     def __getitem__(self, i: int) -> Example:
-        row = _rows(self.path, self.split)[i]
+        rows = _rows(self.path, self.split)
+        try:
+            row = rows[i]
+        except Exception as error:  # array_record and the decoders each raise their own
+            raise ValueError(
+                f"{self.path}: row {i} of {self.split} cannot be read ({_line(error)}): {AGAIN}."
+            ) from error
         return {"image": self._sized(row["image"]), "label": int(row["label"]), "id": i}
 
     def _sized(self, image: np.ndarray) -> np.ndarray:
@@ -65,7 +74,10 @@ def _builder(path: str) -> Any:
         import tensorflow_datasets as tfds  # slow to import, and an extra
     except ImportError:
         raise ValueError(f"Reading {path} needs tensorflow-datasets: pip install 'ssni_jax[tfds]'.") from None
-    return tfds.builder_from_directory(path)
+    try:
+        return tfds.builder_from_directory(path)
+    except Exception as error:  # a damaged dataset_info.json or features.json
+        raise ValueError(f"{path} does not describe a data set ({_line(error)}): {AGAIN}.") from error
 
 
 @functools.cache
@@ -78,4 +90,11 @@ def _rows(path: str, split: str) -> Any:
             f"{path} is stored as {builder.info.file_format.value}, which has no random access: "
             "prepare it with file_format='array_record'."
         )
-    return builder.as_data_source(split)
+    try:
+        return builder.as_data_source(split)
+    except Exception as error:
+        raise ValueError(f"{path}: the shards of {split} cannot be opened ({_line(error)}): {AGAIN}.") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -48,6 +50,68 @@ def test_colour_in_other_modes_becomes_three_channels(saved, mode):
     assert read_image(saved(COLOUR, mode, name)).shape == (6, 8, 3)
 
 
+def test_a_colour_file_of_equal_channels_is_grey(saved):
+    grey, colour = read_image(saved(GREY), 1), read_image(saved(np.stack([GREY] * 3, -1), None, "b.png"), 1)
+    np.testing.assert_array_equal(colour, grey)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif"])
+@pytest.mark.parametrize(("orientation", "turned"), [(3, (2, 0)), (6, (3, 0)), (8, (1, 0)), (5, (3, 1))])
+def test_a_rotated_photo_is_upright(saved, name, orientation, turned):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"quality": 100, "lossless": True} if name in ("a.jpg", "a.webp") else {}
+    x, stored = read_image(saved(COLOUR, None, name, exif=exif, **options)), COLOUR / 255
+    n_turns, mirrored = turned
+    upright = np.rot90(stored, n_turns)[:, ::-1] if mirrored else np.rot90(stored, n_turns)
+    np.testing.assert_allclose(x, upright, atol=0.12 if name == "a.jpg" else 1e-6)
+
+
+def test_a_hidden_colour_counts_as_transparency(saved):
+    with pytest.raises(ValueError, match="transparent pixels"):
+        read_image(saved(COLOUR, transparency=tuple(int(v) for v in COLOUR[0, 0])))
+    assert read_image(saved(COLOUR, transparency=(1, 2, 3))).shape == (6, 8, 3)
+
+
+def test_several_frames_are_refused(tmp_path):
+    frames = [Image.fromarray(COLOUR), Image.fromarray(255 - COLOUR)]
+    for name in ("a.gif", "a.png", "a.tif", "a.webp"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        with pytest.raises(ValueError, match=r"has 2 frames: save the frame") as error:
+            read_image(tmp_path / name)
+        assert one_sentence(error)
+
+
+def test_a_flipped_bit_of_a_png_is_found(saved, tmp_path):
+    content = saved(COLOUR).read_bytes()
+    for at in (len(content) // 2, content.index(b"IDAT") + 9, len(content) - 18):
+        (tmp_path / "flipped.png").write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+        with pytest.raises(ValueError, match="cannot be read as an image"):
+            read_image(tmp_path / "flipped.png")
+
+
+def test_a_decompression_bomb_is_not_unpacked(tmp_path, monkeypatch):
+    header = b"P5 60000 60000 255\n"
+    (tmp_path / "bomb.pgm").write_bytes(header + bytes(64))
+    with pytest.raises(ValueError, match="has more than 178,956,970 pixels: scale it down"):
+        read_image(tmp_path / "bomb.pgm")
+
+
+def test_a_pipe_and_a_folder_are_no_image_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    for name in ("pipe.png", "folder.png", "/dev/zero"):
+        with pytest.raises((ValueError, IsADirectoryError)):
+            read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_numbers_without_a_range_are_refused(tmp_path, mode):
+    Image.new(mode, (3, 3)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=f"is stored as {mode}: convert it"):
+        read_image(tmp_path / "a.tif")
+
+
 def test_sixteen_bit_grey_keeps_its_range(tmp_path):
     Image.fromarray(np.array([[0, 257 * 128, 65535]], np.uint16)).save(tmp_path / "x.png")
     np.testing.assert_allclose(read_image(tmp_path / "x.png", 1)[0, :, 0], [0, 128 / 255, 1])
@@ -61,7 +125,7 @@ def test_a_size_crops_the_centre_of_the_resized_image(saved):
 
 
 def test_colour_is_never_dropped_silently(saved):
-    with pytest.raises(ValueError, match=r"a\.png has 3 channels where 1 is wanted") as error:
+    with pytest.raises(ValueError, match=r"a\.png has colours where one channel is wanted") as error:
         read_image(saved(COLOUR), channels=1)
     assert one_sentence(error)
 

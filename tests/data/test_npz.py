@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,13 @@ def test_the_fingerprint_is_of_the_content(file):
         ({"x": PIXELS}, {}, "has no array 'images'; it has x"),
         ({"images": PIXELS[0]}, {}, r"shape \(4, 4, 3\); give \[N, H, W, C\]"),
         ({"images": PIXELS, "labels": LABELS[:3]}, {}, "5 images but labels of shape"),
+        ({"images": PIXELS, "labels": LABELS + 0.5}, {}, r"holds the label 3\.5 in row 0; give whole numbers"),
+        ({"images": PIXELS, "labels": np.eye(5)}, {}, r"one-hot labels of shape \(5, 5\); store their argmax"),
+        ({"images": PIXELS, "labels": LABELS * np.nan}, {}, "holds the label nan in row 0"),
+        ({"images": PIXELS, "labels": LABELS.astype(str)}, {}, "labels of type <U"),
+        ({"images": PIXELS, "labels": LABELS - 2}, {}, "holds the label -2 in row 1"),
+        ({"images": PIXELS.astype(object)}, {}, "'images' cannot be read .* save it as plain numbers"),
+        ({"images": np.moveaxis(PIXELS, 3, 1)}, {}, "give 1 or 3 channels; move the channels last"),
         ({"images": PIXELS}, {"start": 9}, "no rows from 9"),
         ({"images": PIXELS * 1.0}, {}, "scale them"),
         ({"images": PIXELS * np.nan}, {}, "image 0 has NaN"),
@@ -58,6 +67,20 @@ def test_a_file_that_does_not_fit_is_named_in_one_sentence(file, arrays, options
     with pytest.raises(ValueError, match=sentence) as error:
         len(Npz(file(**arrays), **options))
     assert "\n" not in str(error.value)
+
+
+def test_labels_of_one_column_or_whole_floats_are_labels(file):
+    for i, labels in enumerate((LABELS[:, None], LABELS.astype(np.float32), LABELS.astype(np.uint8))):
+        np.testing.assert_array_equal(Npz(file(f"{i}.npz", images=PIXELS, labels=labels)).labels, LABELS)
+
+
+def test_a_flipped_bit_is_found(file):
+    path = Path(file(images=PIXELS, labels=LABELS))
+    content = bytearray(path.read_bytes())
+    content[content.index(PIXELS.tobytes()[:64]) + 20] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"array 'images' cannot be read .*CRC"):
+        len(Npz(str(path)))
 
 
 def test_a_broken_file_is_named(tmp_path):

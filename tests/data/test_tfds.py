@@ -46,6 +46,26 @@ def test_another_directory_split_or_format_is_named(tmp_path):
         len(TfdsDirectory(str(other)))
 
 
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("toy-test.array_record-00000-of-00001", lambda content: content[: len(content) // 2]),
+        ("toy-test.array_record-00000-of-00001", lambda content: content[:-10]),
+        ("toy-test.array_record-00000-of-00001", lambda content: b"garbage" * 400),
+        ("toy-test.array_record-00000-of-00001", lambda content: b""),
+        ("dataset_info.json", lambda content: content[:-10]),
+        ("features.json", lambda content: b"{}"),
+    ],
+)
+def test_a_damaged_directory_is_named(tmp_path, name, damage):
+    other = tmp_path / "toy"
+    shutil.copytree(TOY, other)
+    (other / name).write_bytes(damage((other / name).read_bytes()))
+    with pytest.raises(ValueError, match=f"{other}.*: copy the directory again") as error:
+        TfdsDirectory(str(other))[0]
+    assert "\n" not in str(error.value)
+
+
 def test_pixels_are_floats_in_the_unit_range():
     image = TfdsDirectory(TOY)[0]["image"]
     assert image.dtype == np.float32 and image.min() >= 0 and image.max() <= 1
