@@ -2,16 +2,18 @@
 
 import dataclasses
 import functools
-import json
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import jax
 
 from ssni_jax.convert import Place, place, read_about, read_arrays, stored_file
+from ssni_jax.core.annotations import misfit, misfit_of_fields
 from ssni_jax.core.describe import rebuild
 from ssni_jax.core.types import Tree
+from ssni_jax.files.checked import checked, read_checked
 from ssni_jax.networks import (
     AdmUNetConfig,
     ConsistencyCoefficients,
@@ -40,15 +42,42 @@ NETWORKS = (
     *(WideResNetConfig, ResNetConfig, SqueezeNetConfig, VitConfig, InceptionConfig, LpipsConfig),
 )
 AROUND = (
-    EdmCoefficients,
-    VpCoefficients,
-    VeCoefficients,
-    IddpmCoefficients,
-    ConsistencyCoefficients,
-    Snapped,
-    Preprocessing,
+    *(EdmCoefficients, VpCoefficients, VeCoefficients, IddpmCoefficients, ConsistencyCoefficients),
+    *(Snapped, Preprocessing),
 )
 KINDS = {kind.__name__: kind for kind in (*NETWORKS, *AROUND, VP, VE, DiscreteVP, CosineVP)}
+LARGEST = 2**15  # pixels of a side, or channels
+RESTORE, AGAIN = "restore it from its source", "write it again with `ssni calibrate`"
+
+
+class StoredNetwork(TypedDict):
+    """What is read of the JSON beside the weights."""
+
+    architecture: dict[str, Any]
+    sha256: str
+    fingerprint: str
+    coefficients: NotRequired[dict[str, Any] | None]
+    preprocessing: NotRequired[dict[str, Any] | None]
+    family: NotRequired[str]
+
+
+class DeviationFacts(TypedDict):
+    """The kind of a deviation; its settings are compared as they are."""
+
+    kind: str
+    n_levels: NotRequired[int]
+
+
+class CalibrationFile(TypedDict):
+    """What is read of a calibration; the first release had `n_levels` instead of a deviation."""
+
+    norms: list[float]
+    network: str
+    data: str
+    images: str
+    seed: int
+    deviation: NotRequired[DeviationFacts]
+    n_levels: NotRequired[int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +104,14 @@ class Pretrained:
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of the images a stored denoiser takes."""
         architecture = self.about()["architecture"]
-        return architecture["resolution"], architecture["resolution"], architecture["in_channels"]
+        side, channels = (architecture.get(name) for name in ("resolution", "in_channels"))
+        for name, size in (("resolution", side), ("in_channels", channels)):
+            if misfit(size, int, name) or not 0 < size <= LARGEST:
+                raise ValueError(
+                    f"{stored_file(self.path, '.json')} must give a denoiser's {name} from 1 to {LARGEST}, got "
+                    f"{size!r}: {RESTORE}."
+                )
+        return side, side, channels
 
     def about(self) -> dict[str, Any]:
         """Architecture, licence, provenance and hashes."""
@@ -84,7 +120,7 @@ class Pretrained:
                 f"There is no stored network {self.name!r}: give one of {', '.join(bundled())}, "
                 "or the path of a .safetensors file without its ending."
             )
-        return read_about(self.path)
+        return checked(stored_file(self.path, ".json"), read_about(self.path), StoredNetwork, RESTORE)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.load()(*args, **kwargs)
@@ -106,6 +142,11 @@ class Pretrained:
 def resolve(tree: Tree, sharding: Place = None) -> Tree:
     """The tree with every `Pretrained` replaced by its network, placed as by `Pretrained.load`."""
     return jax.tree.map(lambda leaf: leaf.load(sharding) if isinstance(leaf, Pretrained) else leaf, tree)
+
+
+def outline(tree: Tree) -> Tree:
+    """The tree with every `Pretrained` replaced by its network with shapes in the place of weights; none is read."""
+    return jax.tree.map(lambda leaf: _outline(leaf) if isinstance(leaf, Pretrained) else leaf, tree)
 
 
 def stored_denoisers(tree: Tree) -> list[Pretrained]:
@@ -139,10 +180,11 @@ def read_calibration(path: Path) -> Calibration:
     """A calibration file, or a sentence saying how to make one."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no calibration at {path}: write one with `ssni calibrate`.")
+    values = read_checked(path, CalibrationFile, AGAIN)
     try:
-        return Calibration.from_json(json.loads(path.read_text()))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}): write it again with `ssni calibrate`.") from None
+        return Calibration.from_json(values)
+    except ValueError as error:
+        raise ValueError(f"{path} is no calibration: {error}") from None
 
 
 def _shown(shape: tuple[int, ...]) -> str:
@@ -151,17 +193,55 @@ def _shown(shape: tuple[int, ...]) -> str:
 
 @functools.cache
 def _load(stored: Pretrained, sharding: Place) -> Tree:
-    about = stored.about()
-    config = rebuild(about["architecture"], KINDS)
-    config = config if stored.dtype is None else dataclasses.replace(config, dtype=stored.dtype)
-    graphdef, shapes = abstract(config.make)
-    return wrapped(Network(graphdef, place(read_arrays(stored.path), shapes, sharding)), about)
+    graphdef, shapes = _shape(stored)
+    weights, file = read_arrays(stored.path), stored_file(stored.path, ".json")
+    try:
+        state = place(weights, shapes, sharding)
+    except ValueError as error:
+        raise ValueError(f"{file} and its weights do not belong together ({error}): {RESTORE}.") from error
+    return wrapped(Network(graphdef, state), _around(stored))
 
 
-def wrapped(network: Network, about: dict[str, Any]) -> Tree:
+@functools.cache
+def _outline(stored: Pretrained) -> Tree:
+    return wrapped(Network(*_shape(stored)), _around(stored))
+
+
+def _around(stored: Pretrained) -> dict[str, Any]:
+    """What stands around a stored network."""
+    about, file = stored.about(), stored_file(stored.path, ".json")
+    return {name: described(file, about, name) for name in ("coefficients", "preprocessing") if about.get(name)}
+
+
+def _shape(stored: Pretrained) -> tuple[Any, Any]:
+    """The graph of a stored network, and the shapes of its parameters."""
+    file = stored_file(stored.path, ".json")
+    config = described(file, stored.about(), "architecture")
+    try:
+        config = config if stored.dtype is None else dataclasses.replace(config, dtype=stored.dtype)
+        return abstract(config.make)
+    except Exception as error:  # whatever a wrong number makes of a network
+        dtype = "" if stored.dtype is None else f" in {stored.dtype}"
+        raise ValueError(f"the network of {file} cannot be built{dtype} ({error}): {RESTORE}.") from error
+
+
+def described(file: Path, about: Mapping[str, Any], part: str) -> Any:
+    """What a part of the JSON describes, such as the architecture; refused by name where it describes nothing."""
+    try:
+        value = rebuild(about[part], KINDS)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file} is damaged ({part}: {error}): {RESTORE}.") from error
+    for held in (value, *(getattr(value, field.name) for field in dataclasses.fields(value))):
+        wrong = misfit_of_fields(held) if dataclasses.is_dataclass(held) else None
+        if wrong is not None:
+            raise ValueError(f"{file} is damaged ({part}: {wrong}): {RESTORE}.")
+    return value
+
+
+def wrapped(network: Network, around: Mapping[str, Any]) -> Tree:
     """The network as what it was stored for: a denoiser, a classifier of [0, 1] images, or itself."""
-    if about.get("coefficients"):
-        return Preconditioned(network, rebuild(about["coefficients"], KINDS))
-    if about.get("preprocessing"):
-        return PreprocessedClassifier(network, rebuild(about["preprocessing"], KINDS))
+    if "coefficients" in around:
+        return Preconditioned(network, around["coefficients"])
+    if "preprocessing" in around:
+        return PreprocessedClassifier(network, around["preprocessing"])
     return network

@@ -3,8 +3,11 @@
 import errno
 import io
 import json
+import math
 import os
 import uuid
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +16,8 @@ from typing import Any
 import numpy as np
 
 NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # of mounted object stores, for example
+REMEDY = "delete it and run its command again"
+LONGEST_WHOLE = 19  # characters of a whole number: 64 bits
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -79,12 +84,44 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     write_bytes(path, content.getvalue())
 
 
-def read_json(path: Path) -> Any:
-    """The value of a JSON file; a damaged one is named."""
+def read_arrays(path: Path, remedy: str = REMEDY) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file; a damaged one is named with the remedy."""
     try:
-        return json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON ({error}): delete it and run its command again.") from error
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} cannot be read as an .npz file ({error}): {remedy}.") from error
+
+
+def read_json(path: Path, remedy: str = REMEDY) -> Any:
+    """The value of a JSON file; a damaged one is named with the remedy."""
+    try:
+        return parse_json(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid JSON ({error}): {remedy}.") from error
+
+
+def parse_json(content: bytes, is_finite: bool = True) -> Any:
+    """The value of a JSON text without whole numbers beyond 64 bits and, with `is_finite`, without NaN and infinity.
+
+    Raises ValueError, or RecursionError for a text that is nested too deeply.
+    """
+    number = _finite if is_finite else float
+    return json.loads(content, parse_constant=number, parse_float=number, parse_int=_whole)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return float(text)
+
+
+def _whole(text: str) -> int:
+    if len(text) > LONGEST_WHOLE:
+        raise ValueError(f"{text[:20]}... is no 64-bit number")
+    return int(text)
 
 
 def plain(value: Any) -> Any:

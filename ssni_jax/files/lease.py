@@ -106,8 +106,11 @@ def _this_process() -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    with suppress(OSError, ValueError):
-        return json.loads(path.read_bytes())
+    """The owner that a lease names; None where it cannot be read, as that of a writer that was killed."""
+    with suppress(OSError, ValueError, RecursionError):
+        owner = json.loads(path.read_bytes())
+        is_owner = isinstance(owner, dict) and isinstance(owner.get("pid"), int) and {"host", "started"} <= owner.keys()
+        return owner if is_owner else None
     return None
 
 

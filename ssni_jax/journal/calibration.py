@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ssni_jax.journal.stored import CalibrationRun
 from ssni_jax.journal.units import Journal, StoredUnit
 from ssni_jax.journal.workdir import read_run
 
@@ -21,7 +22,7 @@ class Calibrated(NamedTuple):
 
 def load_calibrated(workdir: Path) -> Calibrated:
     """Everything one workdir of `ssni calibrate` holds."""
-    experiment, run = read_run(workdir)
+    experiment, run = read_run(workdir, CalibrationRun)
     norms = merged_norms(Journal(workdir, experiment["hash"]).units())
     missing = sorted(set(run["ids"]) - set(norms))
     return Calibrated(workdir, str(run["defense"]), experiment, run, norms, missing)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,32 +13,12 @@ from ssni_jax.evals.votes import Votes
 from ssni_jax.experiments import Certification
 from ssni_jax.journal.certified_rows import summarise_certified
 from ssni_jax.journal.formats import percent, percent_interval
+from ssni_jax.journal.records import CertifiedRecord
+from ssni_jax.journal.stored import CertificationRun
 from ssni_jax.journal.units import Journal, StoredUnit
 from ssni_jax.journal.workdir import read_run
 
 N_SHOWN = 4  # radii on the line of status
-
-
-class CertifiedRecord(TypedDict):
-    """One image under one smoothing noise `sigma`, of images in [0, 1]; docs/certification.md says what each means."""
-
-    id: int
-    label: int
-    sigma: float
-    selection: list[int]  # votes per class of the draws that choose the class
-    estimation: list[int]  # votes of the draws that bound its probability
-    n_invalid: int  # draws of both kinds with a NaN or infinite logit, which vote for no class
-    n_estimation: int  # number of estimation draws, invalid ones included
-    looks: list[list[int]] | None  # [draws, votes for the chosen class] at each look of early stopping
-    prediction: int  # the certified class; -1 abstains
-    radius: float  # L2, in the [0, 1] range; 0 where it abstains
-    predict: int  # PREDICT's class on the estimation votes; -1 abstains
-    calls: float  # network calls of one draw
-    seconds: float  # of one draw, its share of the batch, without compilation
-    transport: float | None  # mean L2 distance of purified draws to the clean image, in the [0, 1] range
-    distance: float | None  # mean of the experiment's distance
-    psnr: float | None
-    ssim: float | None
 
 
 class Certified(NamedTuple):
@@ -54,7 +34,7 @@ class Certified(NamedTuple):
 
 def load_certified(workdir: Path) -> Certified:
     """Everything that `ssni certify` has written into one workdir; what is no longer planned is left out."""
-    experiment, run = read_run(workdir)
+    experiment, run = read_run(workdir, CertificationRun)
     records = merged_certificates(Journal(workdir, experiment["hash"]).units())
     ids, sigmas = set(run["ids"]), set(run["sigmas"])
     planned = [record for record in records if record["id"] in ids and record["sigma"] in sigmas]

@@ -39,6 +39,8 @@ class Stages:
         for unit in units:
             name = unit.header["stage"].removeprefix(STAGE)
             if unit.header["stage"].startswith(STAGE):
+                if name not in self.results:
+                    raise ValueError(f"{unit.path} is damaged (there is no attack {name!r}): delete it and run again.")
                 for record in unit.records:
                     self.results[name].setdefault(record["id"], StageResult.of(record, unit.path.stem))
 

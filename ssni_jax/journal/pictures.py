@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Num
 
-from ssni_jax.files.atomic import write_arrays
+from ssni_jax.files.atomic import read_arrays, write_arrays
 
 Picture = Num[np.ndarray, "H W C"]
 COLUMNS = ("clean", "purified_clean", "adversarial", "noised", "purified")
@@ -22,10 +22,9 @@ def load_pictures(workdir: Path, id: int) -> dict[str, np.ndarray]:
     path = workdir / "pictures" / f"{id}.npz"
     if not path.exists():
         return {}
-    with np.load(path) as stored:
-        return {name: np.asarray(stored[name], np.float32) for name in stored.files}
+    return {name: np.asarray(array, np.float32) for name, array in read_arrays(path, "delete it").items()}
 
 
 def picture_ids(workdir: Path) -> list[int]:
     """Images that have pictures."""
-    return sorted(int(path.stem) for path in workdir.glob("pictures/*.npz"))
+    return sorted(int(path.stem) for path in workdir.glob("pictures/*.npz") if path.stem.isdecimal())

@@ -1,4 +1,4 @@
-"""The record of one evaluated image."""
+"""The records of the journal, one kind per stage of a run."""
 
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
@@ -39,6 +39,64 @@ class EvaluationRecord(TypedDict):
     attack_queries: NotRequired[int]
     linf: NotRequired[float | None]
     l2: NotRequired[float | None]
+
+
+class CertifiedRecord(TypedDict):
+    """One image under one smoothing noise `sigma`, of images in [0, 1]; docs/certification.md says what each means."""
+
+    id: int
+    label: int
+    sigma: float
+    selection: list[int]  # votes per class of the draws that choose the class
+    estimation: list[int]  # votes of the draws that bound its probability
+    n_invalid: int  # draws of both kinds with a NaN or infinite logit, which vote for no class
+    n_estimation: int  # number of estimation draws, invalid ones included
+    looks: list[list[int]] | None  # [draws, votes for the chosen class] at each look of early stopping
+    prediction: int  # the certified class; -1 abstains
+    radius: float  # L2, in the [0, 1] range; 0 where it abstains
+    predict: int  # PREDICT's class on the estimation votes; -1 abstains
+    calls: float  # network calls of one draw
+    seconds: float  # of one draw, its share of the batch, without compilation
+    transport: float | None  # mean L2 distance of purified draws to the clean image, in the [0, 1] range
+    distance: float | None  # mean of the experiment's distance
+    psnr: float | None
+    ssim: float | None
+
+
+class MoreDraws(TypedDict):
+    """Further draws of an image, which begin after its `first` ones."""
+
+    id: int
+    first: int
+    draws: list[int]
+    answers: list[int]
+
+
+class StageRecord(TypedDict):
+    """One image under one attack of an ensemble."""
+
+    id: int
+    broken: float  # share of wrong draws
+    loss: float | None
+    queries: int
+    iterates: NotRequired[list[int]]
+
+
+class NormRecord(TypedDict):
+    """The norm of one clean image; None where it was not finite."""
+
+    id: int
+    norm: float | None
+
+
+STAGES = {
+    "evaluated": EvaluationRecord,
+    "draws": MoreDraws,
+    "attack-": StageRecord,
+    "certified": CertifiedRecord,
+    "measured": NormRecord,
+}
+"""The records of a unit by how the name of its stage begins."""
 
 
 def clean_fields(trace: Trace, row: int) -> dict[str, Any]:

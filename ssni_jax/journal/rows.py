@@ -10,6 +10,7 @@ from ssni_jax.journal.judgements import JUDGEMENTS, Judgement, submissions
 from ssni_jax.journal.records import EvaluationRecord, draws_of
 
 QUANTILES = (0.05, 0.5, 0.95)
+ENOUGH_TO_TELL = 10  # images, all wrong, are no accident
 Records = Sequence[EvaluationRecord]
 
 
@@ -41,6 +42,16 @@ def summarise(name: str, records: Records) -> dict[str, Any]:
         "linf_max": max(known(record.get("linf") for record in records), default=None),
         "l2_mean": mean_of(record.get("l2") for record in records),
     }
+
+
+def no_match(row: dict[str, Any]) -> str | None:
+    """What to suspect of an evaluation in which every clean image is predicted wrongly; None of any other."""
+    if row["n"] < ENOUGH_TO_TELL or row["clean"] != 0:
+        return None
+    return (
+        f"No prediction of {row['n']} clean images matches its label: compare the order of the labels, and the mean, "
+        "standard deviation and size of the preprocessing, with what the classifier was trained on."
+    )
 
 
 def resubmission(records: Records) -> list[dict[str, Any]]:

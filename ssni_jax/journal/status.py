@@ -8,7 +8,7 @@ from ssni_jax.journal.calibration import Calibrated, load_calibrated
 from ssni_jax.journal.certification import Certified, certified_so_far, load_certified
 from ssni_jax.journal.evaluation import Evaluated, load_evaluated
 from ssni_jax.journal.formats import invalid, number, percent, percent_interval, ranges
-from ssni_jax.journal.rows import summarise
+from ssni_jax.journal.rows import no_match, summarise
 from ssni_jax.journal.sweep import describe_sweep, is_sweep, load_sweep
 from ssni_jax.journal.training import Trained, is_number, load_trained
 from ssni_jax.journal.workdir import kind_of, workdirs
@@ -97,6 +97,7 @@ def _evaluated(results: Evaluated) -> list[str]:
     if results.records:
         lines += [line(row, "clean", "clean")]
         lines += [line(row, name, text) for name, text in judgements(row)]
+    lines += [f"  {warning}"] if (warning := no_match(row)) else []
     lines += [stage_line(stage) for stage in results.run.get("stages", [])]
     if row["n_invalid"] or row["n_invalid_adversarial"]:
         counts = f"{row['n_invalid']} clean and {row['n_invalid_adversarial']} adversarial images"
@@ -122,7 +123,7 @@ def line(row: dict[str, Any], name: str, text: str) -> str:
 
 def stage_line(stage: Mapping[str, Any]) -> str:
     """What one attack of an ensemble left standing."""
-    share = percent(stage["standing"] / stage["n"])
+    share = percent(stage["standing"] / stage["n"] if stage["n"] else None)
     cost = f"{stage['ran']} images attacked, {number(float(stage['queries']))} draws"
     invalid = f", {stage['invalid']} without a finite loss" if stage.get("invalid") else ""
     return f"  after {stage['attack']:9} {share:>7}  {cost}{invalid}"

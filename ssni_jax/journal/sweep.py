@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ssni_jax.experiments.sweep import CellName
-from ssni_jax.files.atomic import read_json, write_json
+from ssni_jax.files.atomic import REMEDY
+from ssni_jax.files.checked import read_checked, write_sealed
 from ssni_jax.journal.evaluation import Evaluated, load_evaluated
 from ssni_jax.journal.formats import invalid, percent, percent_interval
 from ssni_jax.journal.rows import summarise
+from ssni_jax.journal.stored import SweptFile
 
 SWEEP = "sweep.json"
 PLACE = ("defense", "attack", "norm", "eps", "group", "n_images")
@@ -56,13 +58,15 @@ def write_sweep(path: Path, name: str, command: str, ids: Sequence[int], cells: 
     are written relative to the sweep, so that all can be moved together.
     """
     listed = [{**cell, "workdir": cell["workdir"] and os.path.relpath(cell["workdir"], path)} for cell in cells]
-    write_json(path / SWEEP, {"name": name, "command": command, "ids": list(ids), "cells": listed})
+    write_sealed(path / SWEEP, {"name": name, "command": command, "ids": list(ids), "cells": listed})
 
 
 def load_sweep(path: str | Path) -> Swept:
     """The sweep of a workdir with everything its cells have recorded."""
     path = Path(path)
-    stored = read_json(path / SWEEP)
+    stored = read_checked(path / SWEEP, SweptFile)
+    if not stored["cells"]:
+        raise ValueError(f"{path / SWEEP} is damaged (it lists no cells): {REMEDY}.")
     cells = [_cell(path, cell, stored["ids"]) for cell in stored["cells"]]
     return Swept(path, stored["name"], stored["command"], cells)
 

@@ -1,12 +1,14 @@
 """One training as it is on disk: the experiment, the metrics so far and the newest pictures."""
 
-import json
 import math
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ssni_jax.files.atomic import read_json
+from ssni_jax.files.checked import read_checked
+from ssni_jax.files.metrics import read_metrics
+from ssni_jax.journal.stored import TrainingRun
+from ssni_jax.journal.workdir import read_experiment
 
 PICTURE = re.compile(r"step-(\d+)-(.+)\.png")
 
@@ -44,8 +46,8 @@ class Trained(NamedTuple):
 def load_trained(workdir: Path) -> Trained:
     """Everything that `ssni train` has written into one workdir."""
     stored = workdir / "run.json"
-    run = read_json(stored) if stored.exists() else {}
-    experiment = read_json(workdir / "experiment.json") | {key: run[key] for key in ("n_steps",) if key in run}
+    run = read_checked(stored, TrainingRun) if stored.exists() else {}
+    experiment = read_experiment(workdir / "experiment.json") | {key: run[key] for key in ("n_steps",) if key in run}
     name = str(experiment.get("name", workdir.resolve().name))
     return Trained(
         workdir,
@@ -56,12 +58,6 @@ def load_trained(workdir: Path) -> Trained:
         newest_pictures(workdir / "pictures"),
         (workdir / f"{name}.safetensors").exists(),
     )
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file, without a last one that was cut short; empty where there is no file yet."""
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def newest_pictures(folder: Path) -> dict[str, tuple[int, Path]]:

@@ -8,9 +8,19 @@ from typing import Any
 import jax
 
 from ssni_jax import __version__
-from ssni_jax.files.atomic import read_json, write_json
-from ssni_jax.journal.identity import FORMAT, first_difference, shown
+from ssni_jax.files.atomic import REMEDY, read_json, write_json
+from ssni_jax.files.checked import read_checked, write_sealed
+from ssni_jax.journal.identity import FORMAT, digest_of, first_difference, shown
+from ssni_jax.journal.stored import RESTORE, ExperimentFile, Run, TrainingRun
 from ssni_jax.journal.units import FIRST_RELEASE, has_units
+
+KINDS = {
+    "Evaluation": "evaluation",
+    "Certification": "certification",
+    "Training": "training",
+    "ReferenceNorms": "calibration",
+}
+"""The kinds of workdirs, by the classes of their experiments."""
 
 
 def open_workdir(path: Path, identity: Mapping[str, Any]) -> None:
@@ -21,7 +31,7 @@ def open_workdir(path: Path, identity: Mapping[str, Any]) -> None:
     """
     file = path / "experiment.json"
     if file.exists():
-        _check_same(path, read_json(file), identity)
+        _check_same(path, read_experiment(file), identity)
     elif any(path.glob(FIRST_RELEASE)):
         raise ValueError(_first_release(path))
     elif has_units(path):
@@ -36,11 +46,12 @@ def write_run(workdir: Path, ids: Iterable[int], command: str, **facts: Any) -> 
     Facts are versions, devices, seeds and such, which the report shows as they are; `kind` and `defense` name the run,
     `level_curves` are drawn, and `attack` and `gradient` are shown below the table.
     """
-    write_json(workdir / "run.json", {"ids": [int(id) for id in ids], "command": command, **facts})
+    write_sealed(workdir / "run.json", {"ids": [int(id) for id in ids], "command": command, **facts})
 
 
 def run_facts(kind: str, experiment: Any) -> dict[str, Any]:
     """The versions, devices, data and seed that the numbers of a run depend on."""
+    class_map = getattr(experiment.images, "class_map", None)
     return {
         "kind": kind,
         "defense": experiment.name,
@@ -51,39 +62,54 @@ def run_facts(kind: str, experiment: Any) -> dict[str, Any]:
         "data": experiment.images.fingerprint,
         "seed": experiment.seed,
         "matmul_precision": experiment.matmul_precision,
+        **({"class_map": dict(class_map)} if class_map else {}),
     }
 
 
-def read_run(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The contents of experiment.json and run.json."""
+def read_run(workdir: Path, kind: Any = Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The contents of experiment.json and run.json, which must be what `kind` says."""
     for name in ("experiment.json", "run.json"):
         if not (workdir / name).exists():
             raise FileNotFoundError(f"{workdir} has no {name}: pass the --workdir of a run that has begun.")
-    experiment = read_json(workdir / "experiment.json")
-    if experiment.get("format") != FORMAT:
-        raise ValueError(_first_release(workdir))
-    return experiment, read_json(workdir / "run.json")
+    experiment = read_experiment(workdir / "experiment.json")
+    return experiment, read_checked(workdir / "run.json", kind)
+
+
+def read_experiment(file: Path) -> dict[str, Any]:
+    """The content of experiment.json, refused where it was changed since it was written."""
+    experiment = read_json(file, RESTORE)
+    if isinstance(experiment, dict) and experiment.get("format") != FORMAT:
+        raise ValueError(_first_release(file.parent))
+    experiment = read_checked(file, ExperimentFile, RESTORE)
+    if digest_of({name: value for name, value in experiment.items() if name != "hash"}) != experiment["hash"]:
+        raise ValueError(f"{file} was changed after it was written, and its hash no longer fits: {RESTORE}.")
+    return experiment
 
 
 def workdirs(path: str | Path) -> list[Path]:
     """The workdir itself, or every workdir directly below a parent, in the order of their names."""
     path = Path(path)
+    if not path.is_dir():
+        raise FileNotFoundError(f"There is no directory {path}: check the path.")
     own = (path / "experiment.json").exists()
     return [path] if own else sorted(stored.parent for stored in path.glob("*/experiment.json"))
 
 
 def kind_of(workdir: Path) -> str:
-    """The kind of a workdir: "evaluation", "certification", "training" or "calibration"."""
+    """The kind of a workdir, one of `KINDS`."""
     run = workdir / "run.json"
-    if run.exists() and "kind" in (facts := read_json(run)):
-        return str(facts["kind"])
-    kinds = {"Training": "training", "Certification": "certification", "ReferenceNorms": "calibration"}
-    return kinds.get(str(read_json(workdir / "experiment.json").get("kind", "")).rsplit(".", 1)[-1], "evaluation")
+    facts = read_checked(run, TrainingRun) if run.exists() else {}
+    if "kind" not in facts:
+        named = str(read_experiment(workdir / "experiment.json").get("kind", "")).rsplit(".", 1)[-1]
+        return KINDS.get(named, "evaluation")
+    if facts["kind"] not in KINDS.values():
+        raise ValueError(
+            f"{run} is damaged (its kind is {facts['kind']!r}, none of {', '.join(KINDS.values())}): {REMEDY}."
+        )
+    return str(facts["kind"])
 
 
 def _check_same(path: Path, stored: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
-    if stored.get("format") != FORMAT:
-        raise ValueError(_first_release(path))
     before, now = ({name: value for name, value in side.items() if name != "hash"} for side in (stored, identity))
     difference = first_difference(before, now)
     if difference is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 
 from ssni_jax.dist import agree, wait_for_all
+from ssni_jax.files.metrics import read_metrics
 from ssni_jax.lifecycle import Stopper
 from ssni_jax.training.checkpoint import Checkpoints, Resumable
 from ssni_jax.training.loop import Hook
@@ -137,8 +138,7 @@ class MetricsFile:
 def keep_lines_before(path: Path, step: int) -> None:
     """Drops the lines of a metrics file from `step` on, and a line that a kill cut short."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] < step]
+    kept = [json.dumps(metrics) + "\n" for metrics in read_metrics(path) if metrics["step"] < step]
     beside = path.with_suffix(".tmp")
     beside.write_text("".join(kept))
     os.replace(beside, path)

@@ -118,6 +118,8 @@ def test_a_place_without_runs_is_named(tmp_path):
     for use in (load_runs, status, is_complete):
         with pytest.raises(FileNotFoundError, match="holds no"):
             use(tmp_path)
+        with pytest.raises(FileNotFoundError, match=r"There is no directory .*nowhere: check"):
+            use(tmp_path / "nowhere")
     calibrated_workdir(tmp_path / "norms", {}, 1)
     with pytest.raises(FileNotFoundError, match="holds no evaluation, certification or training"):
         load_runs(tmp_path)

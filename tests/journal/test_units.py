@@ -9,7 +9,8 @@ import pytest
 from ssni_jax.journal import units
 from ssni_jax.journal.units import Journal, has_units, read_unit
 
-RECORDS = [{"id": 0, "label": 3}, {"id": 1, "label": 4}]
+CURVE = {"loss": [0.5], "broken": [0.0]}
+RECORDS = [{"id": 0, "norm": 3.5}, {"id": 1, "norm": 4.5}]
 
 
 @pytest.fixture
@@ -22,14 +23,14 @@ def path_of(journal, name="evaluated-00000000"):
 
 
 def write(journal, name="evaluated-00000000", records=RECORDS, **header):
-    return journal.write(name, {"stage": "evaluated", **header}, records)
+    return journal.write(name, {"stage": "measured", **header}, records)
 
 
 def test_a_unit_comes_back_with_its_header_and_every_line_names_the_experiment(journal):
-    assert write(journal, curve={"loss": [0.5]})
+    assert write(journal, curve=CURVE)
     (unit,) = journal.units()
-    expected = {"unit": "evaluated-00000000", "n_records": 2, "stage": "evaluated", "curve": {"loss": [0.5]}}
-    assert unit.header == expected | {"experiment": "abc"}
+    expected = {"unit": "evaluated-00000000", "n_records": 2, "stage": "measured", "curve": CURVE}
+    assert unit.header == expected | {"experiment": "abc", "digest": unit.header["digest"]}
     assert unit.records == [record | {"experiment": "abc"} for record in RECORDS]
     assert unit.path == path_of(journal)
 
@@ -70,7 +71,8 @@ def test_a_unit_of_another_experiment_is_refused_by_name(journal):
 def test_one_foreign_record_in_a_unit_is_refused(journal):
     write(journal)
     lines = path_of(journal).read_text().splitlines()
-    path_of(journal).write_text("\n".join([*lines[:2], lines[2].replace("abc", "def")]))
+    header = {name: value for name, value in json.loads(lines[0]).items() if name != "digest"}
+    path_of(journal).write_text("\n".join([json.dumps(header), lines[1], lines[2].replace("abc", "def")]))
     with pytest.raises(ValueError, match="belongs to experiment def"):
         journal.units()
 
@@ -81,9 +83,9 @@ def test_one_foreign_record_in_a_unit_is_refused(journal):
         lambda content: b"",
         lambda content: content[: len(content) // 2],
         lambda content: content[: content.rindex(b"\n", 0, -1) + 1],
-        lambda content: content.replace(b"label", b"\0\0\0\0\0"),
+        lambda content: content.replace(b"norm", b"\0\0\0\0"),
         lambda content: content + b'{"id": 2}\n',
-        lambda content: content.replace(b'{"id": 0', b'[{"id": 0').replace(b'"label": 3', b'"label": 3}]#'),
+        lambda content: content.replace(b'{"id": 0', b'[{"id": 0').replace(b'"norm": 3.5', b'"norm": 3.5}]#'),
         lambda content: b"[1]\n",
     ],
     ids=["empty", "cut off", "a record missing", "zeros", "a record too many", "no object", "no header"],
@@ -119,8 +121,8 @@ def test_a_full_disk_leaves_nothing_of_the_unit_and_is_one_sentence(journal, mon
 
 
 def test_nan_is_stored_as_null(journal):
-    write(journal, records=[{"id": 0, "clean_norm": float("nan")}])
-    assert journal.units()[0].records[0]["clean_norm"] is None
+    write(journal, records=[{"id": 0, "norm": float("nan")}])
+    assert journal.units()[0].records[0]["norm"] is None
     assert "NaN" not in path_of(journal).read_text()
 
 
