@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
 
 from ssni_jax.data import ImageFolder, Npz, Source, take
+from ssni_jax.data.containers import container
+from ssni_jax.data.decode import is_grey
 from ssni_jax.evals.features import Features, moments
 from ssni_jax.evals.fid import frechet, kid
 
@@ -32,19 +33,23 @@ class NamedImages:
 
 
 def open_images(path: Path, size: int | None) -> NamedImages:
-    """A folder of images or an .npz file with an array `images`; a folder is grey if its first file is."""
-    if path.is_file():
+    """A folder or zip archive of images, which is grey if all its files are; or an .npz file with an array `images`."""
+    if path.suffix == ".npz":
         source = Npz(str(path))
         return NamedImages(source, tuple(str(i) for i in range(len(source))))
-    files = ImageFolder(str(path)).files
-    names = tuple(str(file.relative_to(path).with_suffix("")) for file in files)
-    return NamedImages(ImageFolder(str(path), size, n_channels_of(files[0])), names)
+    folder = ImageFolder(str(path), size)
+    folder = dataclasses.replace(folder, channels=1 if is_grey_folder(folder) else 3)
+    names = {str(Path(name).with_suffix("")): name for name in folder.names}
+    twice = [name for name in folder.names if name not in names.values()]
+    if twice:
+        raise ValueError(f"{path} holds {twice[0]} and {names[str(Path(twice[0]).with_suffix(''))]}: keep one of them.")
+    return NamedImages(folder, tuple(names))
 
 
-def n_channels_of(file: Path) -> int:
-    """1 for a grey image file, else 3."""
-    with Image.open(file) as image:
-        return 1 if image.mode in ("1", "L", "LA") or image.mode.startswith("I;16") else 3
+def is_grey_folder(folder: ImageFolder) -> bool:
+    """Whether every image file of a folder holds one channel."""
+    files = container(folder.path)
+    return all(is_grey(files.read(name), f"{folder.path}/{name}") for name in folder.names)
 
 
 def pairs_of(reference: NamedImages, other: NamedImages) -> tuple[list[int], list[int]]:

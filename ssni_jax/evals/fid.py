@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from ssni_jax.core.rng import checked_seed
 from ssni_jax.evals.features import Features, Moments, check_same
 
 N_SUBSETS, MOST = 100, 1000
@@ -52,7 +53,7 @@ def kid(a: Features, b: Features, *, n_subsets: int = N_SUBSETS, size: int | Non
         raise ValueError(
             f"KID compares subsets of 2 to {half} of these images, not of {size}: give more, or fewer each."
         )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checked_seed(seed))
     estimates = [squared_mmd(*_apart(rng, a.vectors, b.vectors, size)) for _ in range(n_subsets)]
     return Kid(float(np.mean(estimates)), float(np.std(estimates)), n_subsets, size)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import binomtest, norm
+from scipy.special import bdtr, betaincinv, ndtri
 
 Scores = Float[np.ndarray, " n"]
 
@@ -34,8 +34,10 @@ def interval(k: int, n: int, confidence: float = 0.95) -> Interval:
     _check(k, n, confidence)
     if n == 0:
         return Interval(0.0, 1.0)
-    ends = binomtest(k, n).proportion_ci(confidence, method="exact")
-    return Interval(float(ends.low), float(ends.high))
+    tail = (1 - confidence) / 2
+    low = betaincinv(k, n - k + 1, tail) if k > 0 else 0.0
+    high = betaincinv(k + 1, n - k, 1 - tail) if k < n else 1.0
+    return Interval(float(low), float(high))
 
 
 def wilson(k: float | int, n: int, confidence: float = 0.95) -> Interval:
@@ -47,7 +49,7 @@ def wilson(k: float | int, n: int, confidence: float = 0.95) -> Interval:
     _check(k, n, confidence)
     if n == 0:
         return Interval(0.0, 1.0)
-    z = float(norm.isf((1 - confidence) / 2))
+    z = float(-ndtri((1 - confidence) / 2))
     centre = (k + z * z / 2) / (n + z * z)
     half = z / (n + z * z) * math.sqrt(k * (n - k) / n + z * z / 4)
     return Interval(max(0.0, centre - half), min(1.0, centre + half))
@@ -61,7 +63,7 @@ def paired_difference(a: Scores, b: Scores, confidence: float = 0.95) -> Paired:
     """
     a_better, b_better = int(np.sum(a > b)), int(np.sum(a < b))
     unequal = a_better + b_better
-    p_value = float(binomtest(a_better, unequal).pvalue) if unequal else 1.0
+    p_value = min(1.0, 2 * float(bdtr(min(a_better, b_better), unequal, 0.5))) if unequal else 1.0
     difference = float(np.mean(a) - np.mean(b)) if len(a) else 0.0
     low, high = _square_and_add(a, b, confidence)
     return Paired(len(a), difference, low, high, a_better, b_better, p_value)

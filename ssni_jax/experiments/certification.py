@@ -7,7 +7,8 @@ from ssni_jax.certify import FixedDraws, Stopping, check_draws
 from ssni_jax.core.protocols import Distance, Predict
 from ssni_jax.data import Source
 from ssni_jax.experiments.evaluation import Precision
-from ssni_jax.experiments.selection import blocks, check_labelled, check_n_images, check_positive, chosen_ids
+from ssni_jax.experiments.field_types import check_types
+from ssni_jax.experiments.selection import blocks, check_positive, check_seeds, chosen_ids
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,9 @@ class Certification:
     """Precision of matrix products: on GPUs "default" may be TF32, on TPUs bfloat16; "highest" is float32."""
 
     def __post_init__(self):
+        check_types(self)
         check_positive(self, "n_selection", "n_estimation", "n_quality", "every", "batch_size", "n_together")
+        check_seeds(self, "seed", "order_seed")
         if not 0 < self.alpha < 1:
             raise ValueError(f"alpha must lie strictly between 0 and 1, got {self.alpha}: choose for example 0.001.")
         if not self.sigmas or min(self.sigmas) <= 0 or len(set(self.sigmas)) < len(self.sigmas):
@@ -59,11 +62,6 @@ class Certification:
         if self.n_images is not None and self.n_images < 1:
             raise ValueError(f"n_images must be at least 1, or None for all, got {self.n_images}.")
         check_draws(self.stopping, self.n_estimation, self.alpha, max(self.sigmas))
-
-    def check_images(self) -> None:
-        """Refuses too few images and ones without labels; at construction a flag may still name others."""
-        check_labelled(self.images)
-        check_n_images(self.n_images, self.images)
 
     @property
     def ids(self) -> list[int]:

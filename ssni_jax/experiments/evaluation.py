@@ -6,7 +6,9 @@ from typing import ClassVar, Literal
 from ssni_jax.attacks import Attack, Ensemble, Objective, Pgd
 from ssni_jax.core.protocols import Predict
 from ssni_jax.data import Source
-from ssni_jax.experiments.selection import check_labelled, check_n_images, check_positive, chosen_ids
+from ssni_jax.data.labels import check_labels
+from ssni_jax.experiments.field_types import check_types
+from ssni_jax.experiments.selection import check_n_images, check_positive, check_seeds, chosen_ids
 
 Precision = Literal["default", "high", "highest"]
 KeptImages = Literal["float32", "uint8"]
@@ -51,12 +53,14 @@ class Evaluation:
     """Precision of matrix products: on GPUs "default" may be TF32, on TPUs bfloat16; "highest" is float32."""
 
     def __post_init__(self):
+        check_types(self)
         check_positive(self, "batch_size", "n_slots", "n_draws")
+        check_seeds(self, "seed", "order_seed")
         if self.judge_every is not None:
             check_positive(self, "judge_every")
         if self.keep_images not in ("float32", "uint8"):
             raise ValueError(f'keep_images must be "float32" or "uint8", got {self.keep_images!r}.')
-        check_labelled(self.images)
+        check_labels(self.images, ())
         check_n_images(self.n_images, self.images)
 
     @property

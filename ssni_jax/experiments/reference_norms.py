@@ -6,7 +6,8 @@ from typing import ClassVar
 from ssni_jax.core.protocols import Deviation
 from ssni_jax.data import Source
 from ssni_jax.experiments.evaluation import Precision
-from ssni_jax.experiments.selection import check_n_images, check_positive, chosen_ids
+from ssni_jax.experiments.field_types import check_types
+from ssni_jax.experiments.selection import check_n_images, check_positive, check_seeds, chosen_ids
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,9 @@ class ReferenceNorms:
     """Precision of matrix products: on GPUs "default" may be TF32, on TPUs bfloat16; "highest" is float32."""
 
     def __post_init__(self):
+        check_types(self)
         check_positive(self, "batch_size")
+        check_seeds(self, "seed", "order_seed")
         check_n_images(self.n_images, self.images)
 
     @property

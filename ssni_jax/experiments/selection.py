@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ssni_jax.core.rng import checked_seed
 from ssni_jax.data import Source
 
 
@@ -25,17 +26,18 @@ def check_n_images(n_images: int | None, images: Source) -> None:
         )
 
 
-def check_labelled(images: Source) -> None:
-    """Refuses a source whose images have no labels."""
-    if images.n_classes < 1:
-        raise ValueError(f"{images} has no labels: put images into one subfolder per class, or name the label array.")
-
-
 def check_positive(value: object, *names: str) -> None:
     """Refuses counts below one, by name."""
     for name in names:
         if getattr(value, name) < 1:
             raise ValueError(f"{name} must be at least 1, got {getattr(value, name)}.")
+
+
+def check_seeds(value: object, *names: str) -> None:
+    """Refuses seeds that are not told from every other one, by name; None stands for no random order."""
+    for name in names:
+        if getattr(value, name) is not None:
+            checked_seed(getattr(value, name), name)
 
 
 def blocks(ids: Sequence[int], size: int) -> list[list[int]]:

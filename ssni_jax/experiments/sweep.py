@@ -8,6 +8,7 @@ from ssni_jax.attacks import Attack, Ensemble, Objective
 from ssni_jax.attacks.threats import Threat
 from ssni_jax.core.protocols import Predict
 from ssni_jax.experiments.evaluation import Evaluation
+from ssni_jax.experiments.field_types import check_own_types
 
 AttackMaker = Callable[[Any], tuple[Attack | Ensemble, Objective]]  # from the threat, a `Linf` for example
 
@@ -48,6 +49,7 @@ class Cell(CellName):
     """The label of an earlier cell whose adversarial images are judged, for a transfer attack."""
 
     def __post_init__(self):
+        check_own_types(self)
         if self.images_of and self.evaluation.attack is not None:
             raise ValueError(f"{self.label} judges the images of {self.images_of}: set the attack to None.")
         object.__setattr__(self, "evaluation", dataclasses.replace(self.evaluation, name=self.label))
@@ -71,6 +73,7 @@ class Sweep:
     cells: tuple[Cell, ...]
 
     def __post_init__(self):
+        check_own_types(self)
         if not self.cells:
             raise ValueError("A sweep needs at least one cell: pass what `across(...)` returns.")
         earlier: dict[str, Cell] = {}

@@ -5,9 +5,13 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from flax import nnx
 
+from ssni_jax.core.bounds import bounded, check_bounds
 from ssni_jax.core.protocols import StagedLoss, TrainingObjective
 from ssni_jax.data import Source
-from ssni_jax.experiments.selection import check_labelled, check_positive
+from ssni_jax.data.labels import check_labels
+from ssni_jax.experiments.field_types import check_types
+from ssni_jax.experiments.selection import check_positive, check_seeds
+from ssni_jax.files.names import check_file_name
 from ssni_jax.training import Adam, ClassificationLoss, Optimizer
 
 
@@ -40,7 +44,7 @@ class Training:
     n_steps: int = 10_000
     n_accumulate: int = 1
     """Micro-batches per step, to save memory."""
-    ema_decay: float = 0.999
+    ema_decay: float = bounded(0, 1, below=True, default=0.999)
     """Decay of the averaged weights, which are the ones exported."""
     seed: int = 0
     every: int = 100
@@ -53,9 +57,13 @@ class Training:
     """Licence of the exported weights."""
 
     def __post_init__(self):
+        check_types(self)
+        check_file_name("name", self.name)
+        check_bounds(self)
         check_positive(self, "batch_size", "n_steps", "n_accumulate", "every", "save_every")
+        check_seeds(self, "seed")
         if isinstance(self.loss, ClassificationLoss):
-            check_labelled(self.images)
+            check_labels(self.images, ())
 
     @property
     def GROWS(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Keys, Tree
 from ssni_jax.dist import agree, global_rows, local_rows
 from ssni_jax.evals.attacked import Chunk, ChunkSummary, Driver, make_driver
-from ssni_jax.files.atomic import write_arrays
+from ssni_jax.files.atomic import read_arrays, write_arrays
 from ssni_jax.jobs.programs import CompiledPrograms
 from ssni_jax.jobs.run import Pause, WorkUnit
 
@@ -197,9 +197,9 @@ def header_of(run: AttackRun | None) -> dict[str, Any]:
 def _read(path: Path, like: list[np.ndarray], ids: np.ndarray) -> dict[str, np.ndarray] | None:
     """A saved state of these rows; None where there is none that fits."""
     try:
-        with np.load(path) as stored:
-            state = dict(stored)
+        state = read_arrays(path)
     except (OSError, ValueError):
         return None
-    fits = all(state.get(f"leaf{k}", np.empty(0)).shape == leaf.shape for k, leaf in enumerate(like))
+    is_whole = {"ids", "i", "seconds", *CURVES} <= state.keys()
+    fits = is_whole and all(state.get(f"leaf{k}", np.empty(0)).shape == leaf.shape for k, leaf in enumerate(like))
     return state if fits and np.array_equal(state["ids"], ids) else None

@@ -9,7 +9,7 @@ import numpy as np
 
 from ssni_jax.core.arrays import to_diffusion_range
 from ssni_jax.core.protocols import Deviation
-from ssni_jax.core.rng import fold, sample_keys
+from ssni_jax.core.rng import fold, root_key, sample_keys
 from ssni_jax.data import take
 from ssni_jax.data.loader import padded, process_slice
 from ssni_jax.dist import by_rows, global_rows, local_rows, make_mesh, wait_for_all
@@ -90,4 +90,4 @@ class CalibrationJob:
         return f"mean norm {number(float(np.mean(norms)))}" if norms else ""
 
     def _keys(self, rows: Any) -> Any:
-        return sample_keys(jax.random.key(self.experiment.seed), rows["id"])
+        return sample_keys(root_key(self.experiment.seed), rows["id"])

@@ -11,6 +11,7 @@ import numpy as np
 
 from ssni_jax.core.describe import describe
 from ssni_jax.core.protocols import Distance, Predict
+from ssni_jax.core.rng import root_key
 from ssni_jax.data.loader import padded
 from ssni_jax.data.source import take
 from ssni_jax.dist import make_mesh, wait_for_all
@@ -82,7 +83,7 @@ class CertificationJob:
         n_devices = self.mesh.shape["data"]
         size = -(-min(self.experiment.n_together, len(self.experiment.ids)) // n_devices) * n_devices
         batch = padded(take(self.experiment.images, unit.ids), size)
-        root = jax.random.key(self.experiment.seed)
+        root = root_key(self.experiment.seed)
         return Group(root, batch["id"], batch["image"], batch["mask"], unit.of, batch["label"])
 
     def prepare(self, unit: WorkUnit, loaded: Group) -> None:

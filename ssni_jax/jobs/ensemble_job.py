@@ -12,7 +12,7 @@ from ssni_jax.core.protocols import Predict
 from ssni_jax.core.rng import fold
 from ssni_jax.data.source import as_float
 from ssni_jax.experiments import Evaluation
-from ssni_jax.files.atomic import write_arrays
+from ssni_jax.files.atomic import read_arrays, write_arrays
 from ssni_jax.jobs.attack import Attacking, AttackRun, header_of
 from ssni_jax.jobs.evaluation_job import ATTACK, ITERATE, EvaluationJob
 from ssni_jax.jobs.kept_images import as_stored
@@ -20,7 +20,7 @@ from ssni_jax.jobs.outcome import Batch, Outcome
 from ssni_jax.jobs.programs import CompiledPrograms, structure_of
 from ssni_jax.jobs.run import Pause, WorkUnit
 from ssni_jax.journal.ensemble import STAGE, Stages
-from ssni_jax.journal.evaluation import EVALUATED
+from ssni_jax.journal.evaluation import EVALUATED, RESTORE
 from ssni_jax.journal.units import Journal
 
 STAGE_KEYS = 1 << 24  # beyond every draw that the keys of an attack are folded with
@@ -143,11 +143,14 @@ class EnsembleJob(EvaluationJob):
 
     def _images(self, rows: Mapping[str, np.ndarray], units: Sequence[str | None]) -> np.ndarray:
         """The strongest image of each row from the unit that holds it, the clean one where no unit does."""
-        stored = {unit: dict(np.load(self._path(unit))) for unit in dict.fromkeys(units) if unit is not None}
+        stored = {unit: read_arrays(self._path(unit), RESTORE) for unit in dict.fromkeys(units) if unit is not None}
         images = rows["image"].copy()
         for row, (id, unit) in enumerate(zip(rows["id"], units, strict=True)):
             if unit is not None:
-                images[row] = as_float(stored[unit]["image"][stored[unit]["id"] == id][0])
+                image = stored[unit]["image"][stored[unit]["id"] == id]
+                if not len(image):
+                    raise ValueError(f"{self._path(unit)} lacks image {id}: {RESTORE}.")
+                images[row] = as_float(image[0])
         return images
 
     def _program(self, unit: WorkUnit) -> Attacking:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ssni_jax.core.describe import describe
 from ssni_jax.core.protocols import Predict, Trace
-from ssni_jax.core.rng import fold, sample_keys
+from ssni_jax.core.rng import fold, root_key, sample_keys
 from ssni_jax.core.types import Keys
 from ssni_jax.data import take
 from ssni_jax.data.loader import padded, process_slice
@@ -52,7 +52,7 @@ class EvaluationJob:
     ):
         self.experiment, self.predict, self.journal, self.command = experiment, predict, journal, command
         self.name, self.mesh, self.programs = experiment.name, make_mesh(), programs or CompiledPrograms()
-        self.root = jax.random.key(experiment.seed)
+        self.root = root_key(experiment.seed)
         self.votes = n_votes(predict)
         self.n_draws = 0 if not self.is_attacked else -(-experiment.n_draws // self.votes) * self.votes
         self.undefended = undefended_of(predict)

@@ -20,6 +20,9 @@ def opened(workdir: Path, experiment: Any, networks: Mapping[str, Any], sources:
     identity, error = attempt(lambda: identity_of(experiment, networks, sources))
     agree(error)
     assert identity is not None
+    summary = getattr(experiment.images, "summary", "")
+    if summary and jax.process_index() == 0:
+        print(f"{experiment.name}: {summary}", flush=True)
     same_everywhere("the experiment, its networks or its data", identity["hash"])
     check_shared(workdir)
     _, error = attempt(lambda: open_workdir(workdir, identity)) if jax.process_index() == 0 else (None, None)

@@ -16,6 +16,7 @@ from ssni_jax.core.protocols import Predict
 from ssni_jax.data import AdversarialImages
 from ssni_jax.dist import make_mesh, whole
 from ssni_jax.experiments import Cell
+from ssni_jax.experiments.fit import fitted
 from ssni_jax.jobs.ahead import compiling_ahead
 from ssni_jax.jobs.evaluate import evaluate, networks_of, sources_of
 from ssni_jax.jobs.programs import CompiledPrograms
@@ -25,7 +26,7 @@ from ssni_jax.journal.identity import identity_of
 from ssni_jax.journal.rows import summarise
 from ssni_jax.journal.sweep import PLACE
 from ssni_jax.lifecycle import Stopper
-from ssni_jax.zoo import check_fit, resolve
+from ssni_jax.zoo import resolve
 
 AT_ONCE_S = 2.0  # a cell that took less had nothing to compute
 
@@ -48,8 +49,7 @@ class PlacedCell(NamedTuple):
 def place_cells(cells: Sequence[Cell], runs: Path) -> list[PlacedCell]:
     """Every cell with its networks and its workdir in `runs`; all are refused before the first begins."""
     placed = []
-    for cell in cells:
-        check_fit(cell.evaluation.defense, cell.evaluation.images.image_shape)
+    for cell in (dataclasses.replace(cell, evaluation=fitted(cell.evaluation)) for cell in cells):
         predict = resolve(cell.evaluation.defense, whole(make_mesh()))
         placed.append(PlacedCell(cell, predict, None if cell.images_of else workdir_of(cell, predict, runs)))
     labels: dict[str, str] = {}

@@ -15,11 +15,13 @@ from rich.console import Console
 from ssni_jax.convert import save_network
 from ssni_jax.core.describe import describe
 from ssni_jax.core.protocols import TrainingObjective
+from ssni_jax.core.rng import root_key
 from ssni_jax.core.types import Tree
 from ssni_jax.data import training_batches
 from ssni_jax.dist import agree, make_mesh, on_every_host, sharded_over_data
 from ssni_jax.experiments import Training
-from ssni_jax.files import lock, write_json
+from ssni_jax.files import lock
+from ssni_jax.files.checked import write_sealed
 from ssni_jax.jobs.progress import Progress
 from ssni_jax.jobs.run import attempt
 from ssni_jax.jobs.start import opened
@@ -54,11 +56,11 @@ def run_training(experiment: Training, loss: TrainingObjective, start: Tree, wor
 def trained(experiment: Training, loss: TrainingObjective, start: Tree, workdir: Path, command: str) -> Path:
     """`run_training` in a workdir that is opened and locked."""
     if jax.process_index() == 0:
-        write_json(workdir / "run.json", {"kind": "training", "command": command, "n_steps": experiment.n_steps})
+        write_sealed(workdir / "run.json", {"kind": "training", "command": command, "n_steps": experiment.n_steps})
     mesh, tx = make_mesh(), experiment.optimizer.transform(experiment.n_steps)
 
     def build() -> nnx.Module:
-        return experiment.network.make(rngs=make_rngs(jax.random.key(experiment.seed)))
+        return experiment.network.make(rngs=make_rngs(root_key(experiment.seed)))
 
     graphdef, state = init_state(build, tx, lambda shapes: sharded_over_data(mesh, shapes), has_target(loss))
     state = state if start is None else begun_with(state, start)
@@ -77,7 +79,7 @@ def trained(experiment: Training, loss: TrainingObjective, start: Tree, workdir:
         draw = make_draw(loss, graphdef, experiment.images, experiment.seed, mesh)
         if draw is not None and experiment.pictures_every:
             hooks += (Pictures(draw, workdir / "pictures", experiment.pictures_every, experiment.n_steps),)
-        root = jax.random.key(experiment.seed)
+        root = root_key(experiment.seed)
         state = train(
             state, compile_step(step, root, mesh, like=state), batches, n_steps=experiment.n_steps, hooks=hooks
         )

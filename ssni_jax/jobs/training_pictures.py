@@ -13,7 +13,7 @@ from jaxtyping import Array, Key, UInt8
 
 from ssni_jax.core.arrays import over, to_diffusion_range, to_unit_range
 from ssni_jax.core.protocols import Denoiser, StagedLoss, TrainingObjective
-from ssni_jax.core.rng import fold, normal_like, sample_keys
+from ssni_jax.core.rng import fold, normal_like, root_key, sample_keys
 from ssni_jax.core.types import Images, Keys, Labels, Tree
 from ssni_jax.data import Source, take
 from ssni_jax.dist import whole
@@ -66,7 +66,7 @@ def make_draw(
     if coefficients is None or images.image_shape[-1] not in (1, 3):
         return None
     chosen = take(images, np.linspace(0, len(images) - 1, N_COLUMNS).astype(int))
-    root, kind = jax.random.key(seed), (trains_consistency(loss), getattr(loss, "n_classes", 0))
+    root, kind = root_key(seed), (trains_consistency(loss), getattr(loss, "n_classes", 0))
 
     def draw(state, coefficients, root, x, y):
         return panels(Preconditioned(averaged(graphdef, state), coefficients), root, x, y, kind)

@@ -13,6 +13,7 @@ from ssni_jax.certify import predict as majority
 from ssni_jax.core.pytree import pytree
 from ssni_jax.data import Digits
 from ssni_jax.experiments import Certification
+from ssni_jax.experiments.fit import fitted
 from ssni_jax.jobs.certify import Ready
 from ssni_jax.jobs.certify import certify as run_certification
 from ssni_jax.journal.certification import certificate, load_certified, predicted
@@ -243,4 +244,4 @@ def test_a_workdir_of_another_config_or_network_is_refused(finished, experiment)
 )
 def test_settings_that_make_no_sense_are_refused(experiment, changes, match):
     with pytest.raises(ValueError, match=match):
-        dataclasses.replace(experiment, **changes).check_images()
+        fitted(dataclasses.replace(experiment, **changes))
