@@ -12,6 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ssni_jax import __version__
+from ssni_jax.commands.arguments import check_local, check_name
+from ssni_jax.commands.overview import page
+from ssni_jax.commands.refusals import in_config, sentence
 from ssni_jax.lifecycle import REFUSED, PeerFailed, Stopper, several
 from ssni_jax.lifecycle.supervisor import supervise
 
@@ -33,64 +37,107 @@ COMMANDS = {
     "report": "report.Report",
 }
 """The module in `ssni_jax.commands` and the class of each command."""
+ALONE = ("compare", "convert", "status", "report")
+"""The commands that look at files: they join no other process and need no supervisor, also inside a larger job."""
 MOST_CPU_DEVICES = 4
-DESCRIPTION = """Diffusion-based adversarial purification with sample-specific noise.
-
-Start with `ssni demo`. `ssni COMMAND --help` explains a command; `ssni evaluate CONFIG --fields`,
-and likewise for certify and train, lists everything a config file sets and a flag can override.
-SSNI_TRACEBACK=1 shows where an error came from."""
+DEBUG, TRACEBACK = "--debug", "SSNI_TRACEBACK"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `ssni`; the exit codes are those of `ssni_jax.lifecycle`, and 0 when the command is complete."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    if several(os.environ):
-        supervise(os.environ)  # goes on in a child process
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    arguments = [argument for argument in given if argument != DEBUG]
+    environment = {**os.environ, **({TRACEBACK: "1"} if DEBUG in given else {})}
+    show_page(arguments)
+    if arguments[0] not in ALONE and several(environment):
+        supervise(environment)  # goes on in a child process
     with Stopper(shlex.join(["ssni", *arguments])) as stopper, stopper.nothing_to_lose():
         try:
             run(arguments, stopper)
+        except SystemExit as end:
+            if in_config(end) is None:
+                raise
+            leave(end, stopper, bool(environment.get(TRACEBACK)))
         except Exception as error:
-            leave(error, stopper)
+            leave(error, stopper, bool(environment.get(TRACEBACK)))
+
+
+def show_page(arguments: Sequence[str]) -> None:
+    """Prints the list of commands or the version where no command is asked for, and ends."""
+    if arguments and arguments[0] == "--version":
+        print(f"ssni {__version__}")
+    elif not arguments or arguments[0] in ("-h", "--help"):
+        print(page(COMMANDS))
+    else:
+        return
+    raise SystemExit(0)
 
 
 def run(arguments: Sequence[str], stopper: Stopper) -> None:
     """Parses the command, joins the other processes of the job if there are any, and runs it."""
     command, overrides = parse(arguments)
     keep_compiled_programs()
-    from ssni_jax.dist.peers import ending_with_peers
-    from ssni_jax.dist.processes import start_processes
-    from ssni_jax.dist.service import is_joined
+    if arguments[0] not in ALONE:
+        from ssni_jax.dist.processes import start_processes
 
-    start_processes()
-    if not is_joined():
+        start_processes()
+    if not has_joined():
         if arguments[0] != "train":  # a training step has no loop
             divide_the_cpu()
         command.run(overrides)
         return
+    from ssni_jax.dist.peers import ending_with_peers
+
     stopper.arm()
     with ending_with_peers():
         command.run(overrides)
 
 
-def leave(error: Exception, stopper: Stopper) -> NoReturn:
+def leave(error: BaseException, stopper: Stopper, shows_traceback: bool) -> NoReturn:
     """Ends the process for an error, in one sentence if the user can do something about it."""
-    from ssni_jax.dist import peers, service
-
-    is_joined = service.is_joined()
-    if is_joined and peers.is_lost(error):
-        if os.environ.get("SSNI_TRACEBACK"):
-            traceback.print_exc()
-        peers.leave_without_peer(error, is_stopping=stopper.asked is not None)
-    is_peers, is_refusal = isinstance(error, PeerFailed), isinstance(error, ValueError | OSError)
-    is_first = not is_joined or (not is_peers and peers.report_failure())
-    if os.environ.get("SSNI_TRACEBACK") or not (is_refusal or is_peers):
+    is_joined = has_joined()
+    if is_joined:
+        leave_if_lost(error, stopper, shows_traceback)
+    located = in_config(error)
+    is_peers = isinstance(error, PeerFailed)
+    is_refusal = located is not None or isinstance(error, ValueError | OSError)
+    is_first = not is_joined or (not is_peers and is_first_to_fail())
+    if shows_traceback or not (is_refusal or is_peers):
         traceback.print_exc()
     elif is_refusal and is_first:  # what all processes refuse is said once
-        print(f"ssni: {error}", file=sys.stderr, flush=True)
+        print(f"ssni: {sentence(located or error)}", file=sys.stderr, flush=True)
     code = REFUSED if is_refusal or is_peers else 1
     if is_joined:
-        peers.leave_together(code)
+        from ssni_jax.dist.peers import leave_together
+
+        leave_together(code)
     raise SystemExit(code) from None
+
+
+def leave_if_lost(error: BaseException, stopper: Stopper, shows_traceback: bool) -> None:
+    """Ends this process without waiting for the others, if the error is that of a process that is gone."""
+    from ssni_jax.dist import peers
+
+    if peers.is_lost(error):
+        if shows_traceback:
+            traceback.print_exc()
+        peers.leave_without_peer(error, is_stopping=stopper.asked is not None)
+
+
+def is_first_to_fail() -> bool:
+    """Whether no other process of the job has reported a failure; this one has, from now on."""
+    from ssni_jax.dist.peers import report_failure
+
+    return report_failure()
+
+
+def has_joined() -> bool:
+    """Whether this process has joined others; without JAX it cannot have."""
+    if "jax" not in sys.modules:
+        return False
+    from ssni_jax.dist.service import is_joined
+
+    return is_joined()
 
 
 def divide_the_cpu() -> None:
@@ -117,19 +164,22 @@ def keep_compiled_programs() -> None:
 
 def parse(arguments: Sequence[str]) -> tuple[Any, list[str]]:
     """The command, and the flags that its config file is asked to take."""
+    name, *flags = arguments
+    check_name(name, COMMANDS)
     import tyro
 
-    name, *flags = arguments
-    chosen = command_class(name) if name in COMMANDS else None
-    if chosen is not None and chosen.takes_overrides:
+    from ssni_jax.commands.numbers import NUMBERS
+
+    chosen = command_class(name)
+    if chosen.takes_overrides:
         unused = ["--workdir", "."] if "--fields" in flags and "--workdir" not in flags else []
-        return tyro.cli(  # listing fields needs no directory
-            chosen, args=[*flags, *unused], prog=f"ssni {name}", return_unknown_args=True
+        command, overrides = tyro.cli(  # listing fields needs no directory
+            chosen, args=[*flags, *unused], prog=f"ssni {name}", return_unknown_args=True, registry=NUMBERS
         )
-    if chosen is not None and not {"-h", "--help"} & {*flags}:  # only the page of help needs to know of the others
-        return tyro.cli(chosen, args=flags, prog=f"ssni {name}"), []
-    commands = {name: command_class(name) for name in COMMANDS}
-    return tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="ssni", description=DESCRIPTION), []
+    else:
+        command, overrides = tyro.cli(chosen, args=flags, prog=f"ssni {name}", registry=NUMBERS), []
+    check_local(command)
+    return command, overrides
 
 
 def command_class(name: str) -> Any:

@@ -79,7 +79,7 @@ def test_a_folder_is_purified_with_a_line_an_image(folder, tmp_path, capsys):
     assert [line.split()[0] for line in lines] == ["image", "0.png", "1.png", "2.png"]
     t, norm = (float(lines[1].split()[column]) for column in (1, 2))
     assert 0 < t < 0.105 and norm > 10
-    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["0.png", "1.png", "2.png"]
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["0.png", "1.png", "2.png", "purified.jsonl"]
 
 
 @pytest.mark.slow
@@ -106,7 +106,7 @@ def test_what_is_no_image_is_named(tmp_path, capsys):
 
 def test_a_colour_image_for_a_grey_network_is_named(tmp_path, capsys):
     write_image(tmp_path / "c.png", np.random.default_rng(0).random((8, 8, 3)))
-    assert "3 channels where 1 is wanted" in refused(capsys, "purify", tmp_path / "c.png", tmp_path / "o.png")
+    assert "has colours" in refused(capsys, "purify", tmp_path / "c.png", tmp_path / "o.png")
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_no_images_at_all_are_named():
 
 def test_an_empty_or_missing_folder_is_named(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
-    assert "holds no PNG or JPEG file" in refused(capsys, "purify", tmp_path / "empty", tmp_path / "o")
+    assert "holds no image file" in refused(capsys, "purify", tmp_path / "empty", tmp_path / "o")
     assert "nowhere" in refused(capsys, "purify", tmp_path / "nowhere", tmp_path / "o")
 
 

@@ -126,4 +126,4 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(folders, tmp_path, cap
         capsys, "compare", *folders, "--features", "digits-score"
     )
     assert "not LPIPS" in refused(capsys, "compare", *folders, "--lpips", "digits-classifier")
-    assert "nowhere is not a folder" in refused(capsys, "compare", tmp_path / "nowhere", folders[0])
+    assert "no folder or zip archive" in refused(capsys, "compare", tmp_path / "nowhere", folders[0])

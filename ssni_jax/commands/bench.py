@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import jax
 import tyro
 
 from ssni_jax.commands.config import read_experiment
-from ssni_jax.core.rng import sample_keys
+from ssni_jax.core.rng import root_key, sample_keys
 from ssni_jax.data import take
 from ssni_jax.dist import global_rows, make_mesh, whole
 from ssni_jax.evals.cost import Load, cost_report, machine
 from ssni_jax.experiments import Evaluation
+from ssni_jax.experiments.fit import fitted
 from ssni_jax.experiments.selection import check_positive
 from ssni_jax.files.atomic import write_bytes
-from ssni_jax.zoo import check_fit, resolve
+from ssni_jax.zoo import resolve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +44,11 @@ class Bench:
     def run(self, overrides: Sequence[str]) -> None:
         """Prints the report, then the JSON line."""
         check_positive(self, "n_images", "repeats")
-        experiment = read_experiment(self.config, Evaluation)
-        check_fit(experiment.defense, experiment.images.image_shape)
+        experiment = fitted(read_experiment(self.config, Evaluation))
         mesh = make_mesh()
         n = min(self.n_images, len(experiment.images)) // mesh.shape["data"] * mesh.shape["data"]
         rows = global_rows(mesh, take(experiment.images, range(n)))
-        keys = sample_keys(jax.random.key(self.seed), rows["id"])
+        keys = sample_keys(root_key(self.seed), rows["id"])
         print(f"compiling and timing {n} images, {self.repeats} times each", flush=True)
         load = Load(mesh, keys, rows["image"], experiment.n_slots, self.repeats)
         costs = cost_report(resolve(experiment.defense, whole(mesh)), load)

@@ -16,6 +16,7 @@ from ssni_jax.convert import stored_file
 from ssni_jax.data import Digits, ImageFolder, Npz, TfdsDirectory
 from ssni_jax.dist import make_mesh, whole
 from ssni_jax.experiments import ReferenceNorms
+from ssni_jax.experiments.fit import fitted_norms
 from ssni_jax.files import write_bytes
 from ssni_jax.jobs.calibrate import calibrate
 from ssni_jax.lifecycle import Stopper
@@ -55,7 +56,8 @@ class Calibrate:
 
     def run(self, overrides: Sequence[str]) -> None:
         """Writes the calibration and prints its mean and range."""
-        experiment, path = self.experiment(overrides)
+        built, path = self.experiment(overrides)
+        experiment = fitted_norms(built)
         workdir = self.workdir or path.with_name(f".{path.name}.journal")
         command = shlex.join(["ssni", "calibrate", self.network, *self.flags(), *overrides])
         with Stopper(command) as stopper:

@@ -13,10 +13,11 @@ import tyro
 from ssni_jax.commands.config import overridden, read_experiments
 from ssni_jax.dist import make_mesh, whole
 from ssni_jax.experiments import Certification
+from ssni_jax.experiments.fit import fitted
 from ssni_jax.jobs.certify import Ready, certify
 from ssni_jax.journal.status import status
 from ssni_jax.lifecycle import Stopper
-from ssni_jax.zoo import check_fit, resolve
+from ssni_jax.zoo import resolve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +46,9 @@ class Certify:
             raise ValueError(f"{self.config} has no method {self.only!r}: choose one of {names}.")
         with Stopper(self.command(overrides)) as stopper:
             with stopper.nothing_to_lose():
-                ready = [prepared(experiment) for _, experiment in chosen]  # all are refused before the first begins
-            for (folder, experiment), prepared_one in zip(chosen, ready, strict=True):
+                fitting = [(folder, fitted(experiment)) for folder, experiment in chosen]
+                ready = [prepared(experiment) for _, experiment in fitting]  # all are refused before the first begins
+            for (folder, experiment), prepared_one in zip(fitting, ready, strict=True):
                 certify(experiment, prepared_one, folder, stopper)
         if jax.process_index() == 0:
             print(f"{status(self.workdir)}\nNext: ssni report {self.workdir}")
@@ -59,8 +61,6 @@ class Certify:
 
 def prepared(experiment: Certification) -> Ready:
     """The method in its smoothing form at every sigma, its networks on every device."""
-    experiment.check_images()
-    check_fit(experiment.defense, experiment.images.image_shape)
     place = whole(make_mesh())
     predicts = {sigma: resolve(experiment.defense.at_noise(sigma), place) for sigma in experiment.sigmas}
     return Ready(predicts, resolve(experiment.distance, place))

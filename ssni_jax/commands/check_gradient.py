@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import tyro
 
 from ssni_jax.commands.config import read_experiment
-from ssni_jax.core.rng import sample_keys
+from ssni_jax.core.rng import root_key, sample_keys
 from ssni_jax.data import take
 from ssni_jax.evals.gradient_check import TOLERANCE, Case, ModeCheck, Slopes, compare, compare_slopes, passes
 from ssni_jax.experiments import Evaluation
-from ssni_jax.zoo import check_fit, resolve
+from ssni_jax.experiments.fit import fitted
+from ssni_jax.zoo import resolve
 
 SURROGATE_STEPS = 5
 
@@ -41,8 +42,7 @@ class CheckGradient:
 
     def run(self, overrides: Sequence[str]) -> None:
         """Prints a line a mode as it is done; the verdict last."""
-        experiment = read_experiment(self.config, Evaluation)
-        check_fit(experiment.defense, experiment.images.image_shape)
+        experiment = fitted(read_experiment(self.config, Evaluation))
         defense = resolve(experiment.defense)
         defense = defense if self.n_steps is None else defense.with_steps(self.n_steps)
         case = make_case(experiment, self.n_images, self.seed)
@@ -68,7 +68,7 @@ def make_case(experiment: Evaluation, n_images: int, seed: int) -> Case:
     if not 0 < n_images <= len(experiment.images):
         raise ValueError(f"n_images must lie between 1 and the {len(experiment.images)} images, got {n_images}.")
     batch = take(experiment.images, range(n_images))
-    keys = sample_keys(jax.random.key(seed), jnp.asarray(batch["id"]))
+    keys = sample_keys(root_key(seed), jnp.asarray(batch["id"]))
     loss = experiment.objective.loss
     return Case(keys, jnp.asarray(batch["image"]), jnp.asarray(batch["label"]), loss)
 

@@ -45,7 +45,7 @@ class Compare:
 
     takes_overrides: ClassVar[bool] = False
     reference: tyro.conf.Positional[Path]
-    """A folder of PNG or JPEG files, or an .npz file with an array `images`, whose rows are named 0, 1, 2, ..."""
+    """A folder or zip archive of image files, or an .npz file with an array `images`, whose rows are named 0, 1, 2."""
     other: tyro.conf.Positional[Path]
     """The images to judge, in either form."""
     features: str | None = None

@@ -14,8 +14,10 @@ import jax
 import numpy as np
 import tyro
 
+from ssni_jax.commands.numbers import NUMBERS
+from ssni_jax.commands.refusals import CONFIG, refused_config
+
 T = TypeVar("T")
-MODULE = "<run_path>"  # the module of what a config file defines; it names classes in identities
 NESTED = ("objective",)  # fields whose own fields may be a value or None
 
 
@@ -28,38 +30,48 @@ def read_experiments(config: Path, kind: type[T]) -> tuple[T, ...]:
     """The `experiments` that a config file builds, instances of `kind`, or its one `experiment`."""
     built = build(config)
     several = built["experiments"] if "experiments" in built else (built.get("experiment"),)
+    if not isinstance(several, tuple | list) or not several:
+        raise ValueError(f"{config} must build `experiments` as a tuple of at least one, got {several!r}: correct it.")
     return tuple(_checked(config, experiment, kind) for experiment in several)
 
 
 def build(config: Path) -> dict[str, Any]:
-    """The names that a config file defines."""
+    """The names that a config file defines; whatever it raises is refused with its line."""
+    if config.is_dir():
+        raise IsADirectoryError(f"{config} is a folder: give the .py file of a config.")
     if not config.is_file():
         raise FileNotFoundError(f"There is no config file {config}: give a .py file such as those in configs/.")
     # Flags show the docstrings of fields, which Python finds through the module of the class that a config defines.
-    sys.modules[MODULE] = module = types.ModuleType(MODULE)
+    sys.modules[CONFIG] = module = types.ModuleType(CONFIG)
     module.__file__ = str(config)
     try:
-        return runpy.run_path(str(config), run_name=MODULE)
-    except SyntaxError as error:
-        raise ValueError(f"{config} is not valid Python (line {error.lineno}: {error.msg}).") from None
-    except (TypeError, ImportError, NameError) as error:
-        raise ValueError(f"{config} cannot be built: {error}.") from error
+        return runpy.run_path(str(config), run_name=CONFIG)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: a config that ends the program must not look like a success
+        raise refused_config(config, error) from error
 
 
 def _checked(config: Path, experiment: Any, kind: type[T]) -> T:
     if not isinstance(experiment, kind):
         raise ValueError(
-            f"{config} builds {'no `experiment`' if experiment is None else type(experiment).__name__}, and this "
-            f"command reads {kind.__name__}: use the command for that kind, or another config file."
+            f"{config} builds {_named(experiment)}, and this command reads {kind.__name__}: "
+            "use the command for that kind, or another config file."
         )
     return experiment
+
+
+def _named(experiment: Any) -> str:
+    if isinstance(experiment, type):
+        return f"the class {experiment.__name__} instead of a value of it"
+    return "no `experiment`" if experiment is None else type(experiment).__name__
 
 
 def overridden(experiment: T, flags: Sequence[str], prog: str) -> T:
     """The experiment with its fields replaced by flags; --fields lists them."""
     flags = ["--help" if flag == "--fields" else flag for flag in flags]
     narrowed = _narrowed(experiment)
-    return _widened(tyro.cli(type(narrowed), default=narrowed, args=flags, prog=prog), experiment)
+    return _widened(tyro.cli(type(narrowed), default=narrowed, args=flags, prog=prog, registry=NUMBERS), experiment)
 
 
 def _narrowed(value: Any) -> Any:

@@ -18,6 +18,7 @@ from ssni_jax.convert.reading.errors import shown
 from ssni_jax.convert.selection import Choice, Selection, listed, state_dict
 from ssni_jax.convert.source import file_facts
 from ssni_jax.core.describe import describe
+from ssni_jax.files.names import check_file_name
 from ssni_jax.networks import Preprocessing
 
 ENDINGS = (".pth", ".pt", ".th", ".pkl", ".ckpt", ".bin", ".model", ".safetensors", ".msgpack")
@@ -62,9 +63,10 @@ class Convert:
             return
         if self.file is None or self.family is None or self.out is None:
             raise ValueError("say what to convert: `ssni convert FILE --family NAME --out DIR`; --list has the names.")
+        name = check_file_name("--name", stem(self.file) if self.name is None else self.name)
         family, options = family_named(self.family), settings(self.set)
         converted = self.converted(self.file, family, options)
-        path = self.out / (self.name or stem(self.file))
+        path = self.out / name
         source = {**file_facts(self.file, self.backbone), "preferred_weights": self.weights, **taken(converted)}
         source |= {"options": describe(options), "assumed": describe(converted.assumed)}
         save_network(path, converted.arrays, {"name": path.name, **described(converted), **origin(family, source)})

@@ -15,11 +15,12 @@ from ssni_jax.core.describe import describe
 from ssni_jax.data import AdversarialImages
 from ssni_jax.dist import make_mesh, whole
 from ssni_jax.experiments import Evaluation
+from ssni_jax.experiments.fit import fitted
 from ssni_jax.jobs.evaluate import evaluate
 from ssni_jax.journal.evaluation import SANITY
 from ssni_jax.journal.status import status
 from ssni_jax.lifecycle import Stopper
-from ssni_jax.zoo import check_fit, resolve
+from ssni_jax.zoo import resolve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +42,11 @@ class Evaluate:
     def run(self, overrides: Sequence[str]) -> None:
         """Evaluates what has no record yet, then prints where the run stands."""
         built = read_experiment(self.config, Evaluation)
-        experiment = overridden(built, overrides, f"ssni evaluate {self.config}")
-        check_calibrated(built.defense, experiment.defense)
+        asked = overridden(built, overrides, f"ssni evaluate {self.config}")
+        check_calibrated(built.defense, asked.defense)
+        experiment = fitted(asked)
         command = shlex.join(["ssni", "evaluate", str(self.config), "--workdir", str(self.workdir), *overrides])
         if self.sanity:
-            check_fit(experiment.defense, experiment.images.image_shape)
             predict = resolve(experiment.defense, whole(make_mesh()))
             examined(experiment, predict, out=self.workdir / SANITY)
         run_evaluation(experiment, self.workdir, command)
@@ -73,15 +74,15 @@ class Judge:
         built = read_experiment(self.config, Evaluation)
         given = AdversarialImages(str(self.adversarial))
         base = dataclasses.replace(built, attack=None, adversarial=given)
-        experiment = overridden(base, overrides, f"ssni judge {self.config}")
-        check_calibrated(built.defense, experiment.defense)
+        asked = overridden(base, overrides, f"ssni judge {self.config}")
+        check_calibrated(built.defense, asked.defense)
+        experiment = fitted(asked)
         flags = ["--adversarial", str(self.adversarial), "--workdir", str(self.workdir), *overrides]
         run_evaluation(experiment, self.workdir, shlex.join(["ssni", "judge", str(self.config), *flags]))
 
 
 def run_evaluation(experiment: Evaluation, workdir: Path, command: str) -> None:
-    """Checks that images and networks fit, evaluates, and prints where the run stands."""
-    check_fit(experiment.defense, experiment.images.image_shape)
+    """Evaluates, and prints where the run stands."""
     with Stopper(command) as stopper:
         with stopper.nothing_to_lose():
             predict = resolve(experiment.defense, whole(make_mesh()))

@@ -1,4 +1,4 @@
-"""`ssni status` and `ssni report`."""
+"""`ssni status` and `ssni report`, which import what reads and draws only when they run: status is asked often."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import tyro
-
-from ssni_jax.journal.status import status
-from ssni_jax.report.page import write_report
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +18,8 @@ class Status:
 
     def run(self, overrides: Sequence[str]) -> None:
         """Prints a few lines a run."""
+        from ssni_jax.journal.status import status
+
         print(status(self.workdir))
 
 
@@ -34,4 +33,6 @@ class Report:
 
     def run(self, overrides: Sequence[str]) -> None:
         """Writes report.html into the directory, and beside it the numbers, tables and the Pareto plot."""
+        from ssni_jax.report.page import write_report
+
         print(f"Wrote {write_report(self.workdir)}")

@@ -13,16 +13,17 @@ from rich.console import Console
 from rich.table import Table
 
 from ssni_jax.commands.config import overridden, read_experiment
-from ssni_jax.core.rng import sample_keys
+from ssni_jax.core.rng import root_key, sample_keys
 from ssni_jax.data import take
 from ssni_jax.data.loader import process_slice
 from ssni_jax.dist import global_rows, make_mesh, whole
 from ssni_jax.evals.sanity import checks
 from ssni_jax.evals.suspect import Check, Suspect, probe_of
 from ssni_jax.experiments import Evaluation
-from ssni_jax.files.atomic import write_json
+from ssni_jax.experiments.fit import fitted
+from ssni_jax.files.checked import write_sealed
 from ssni_jax.journal.identity import precision_of
-from ssni_jax.zoo import check_fit, resolve
+from ssni_jax.zoo import resolve
 
 N_IMAGES = 16
 COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
@@ -55,8 +56,7 @@ class Sanity:
     def run(self, overrides: Sequence[str]) -> None:
         """Prints a line per check as it is finished, then the table."""
         built = read_experiment(self.config, Evaluation)
-        experiment = overridden(built, overrides, f"ssni sanity {self.config}")
-        check_fit(experiment.defense, experiment.images.image_shape)
+        experiment = fitted(overridden(built, overrides, f"ssni sanity {self.config}"))
         predict = resolve(experiment.defense, whole(make_mesh()))
         rows = examined(experiment, predict, self.n_images, self.n_queries, self.out)
         flags = " ".join(["--workdir", "RUNS", *overrides])
@@ -86,7 +86,7 @@ def examined(
     if is_first and out is not None:
         seconds = round(time.monotonic() - begun, 1)
         facts = {"name": experiment.name, "n_images": len(suspect.y), "seed": experiment.seed, "seconds": seconds}
-        write_json(out, facts | {"checks": [row._asdict() for row in results]})
+        write_sealed(out, facts | {"checks": [row._asdict() for row in results]})
     return results
 
 
@@ -99,7 +99,7 @@ def suspect_of(experiment: Evaluation, predict: Any, n_images: int, n_queries: i
         raise ValueError(f"There must be an image per device, got {n_images} images and {n_devices} devices.")
     mine = process_slice(n, jax.process_index(), jax.process_count())
     batch = global_rows(mesh, take(experiment.images, np.asarray(experiment.ids[:n])[mine]))
-    keys = sample_keys(jax.random.key(experiment.seed), batch["id"])
+    keys = sample_keys(root_key(experiment.seed), batch["id"])
     attack = resolve(experiment.attack, whole(mesh))
     return Suspect(
         predict, experiment.objective, probe_of(attack), keys, batch["image"], batch["label"], mesh,

@@ -11,6 +11,7 @@ import tyro
 from ssni_jax.commands.config import overridden, read_experiment
 from ssni_jax.dist import make_mesh, whole
 from ssni_jax.experiments import Training
+from ssni_jax.experiments.fit import fitted_training
 from ssni_jax.jobs.train import run_training
 from ssni_jax.zoo import resolve
 
@@ -30,7 +31,8 @@ class Train:
 
     def run(self, overrides: Sequence[str]) -> None:
         """Trains, then says where the network is."""
-        experiment = overridden(read_experiment(self.config, Training), overrides, f"ssni train {self.config}")
+        built = overridden(read_experiment(self.config, Training), overrides, f"ssni train {self.config}")
+        experiment = fitted_training(built)
         loss, start = resolve((experiment.loss, experiment.start), whole(make_mesh()))
         command = shlex.join(["ssni", "train", str(self.config), "--workdir", str(self.workdir), *overrides])
         path = run_training(experiment, loss, start, self.workdir, command)

@@ -67,9 +67,15 @@ def _address(environment: Mapping[str, str]) -> dict:
             raise ValueError(f"JAX_COORDINATOR_ADDRESS is set, but {name} is not set; set all three or none.")
     return {
         "coordinator_address": environment["JAX_COORDINATOR_ADDRESS"],
-        "num_processes": int(environment["JAX_NUM_PROCESSES"]),
-        "process_id": int(environment["JAX_PROCESS_ID"]),
+        "num_processes": _whole(environment, "JAX_NUM_PROCESSES"),
+        "process_id": _whole(environment, "JAX_PROCESS_ID"),
     }
+
+
+def _whole(environment: Mapping[str, str], name: str) -> int:
+    if not environment[name].isdecimal():
+        raise ValueError(f"{name} must be a whole number, got {environment[name]!r}: correct it or unset it.")
+    return int(environment[name])
 
 
 def _explained(environment: Mapping[str, str], timeout_s: int) -> str:

@@ -38,6 +38,13 @@ def test_a_half_described_job_is_refused(missing):
         start_processes(environment=environment)
 
 
+@pytest.mark.parametrize(("name", "value"), [("JAX_NUM_PROCESSES", "two"), ("JAX_PROCESS_ID", ""), ("JAX_PROCESS_ID", "-1")])
+def test_a_number_of_the_job_that_is_none_is_named(name, value):
+    environment = {"JAX_COORDINATOR_ADDRESS": "host:1", "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "0", name: value}
+    with pytest.raises(ValueError, match=f"{name} must be a whole number, got {value!r}: correct it"):
+        start_processes(environment=environment)
+
+
 SCRIPT = """
     import jax, numpy as np
     jax.config.update("jax_platforms", "cpu")

@@ -1,0 +1,5 @@
+"""`python -m ssni_jax` is `ssni`."""
+
+from ssni_jax.cli import main
+
+main()
