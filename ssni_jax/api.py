@@ -1,6 +1,7 @@
 """The library in one call."""
 
 import functools
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,14 +10,14 @@ from jax.sharding import Mesh
 from jaxtyping import Float, Shaped
 
 from ssni_jax.core.protocols import Trace
-from ssni_jax.core.rng import fold, sample_keys
+from ssni_jax.core.rng import fold, root_key, sample_keys
 from ssni_jax.data import check_images, padded
 from ssni_jax.dist import global_rows, make_mesh, on_every_host, whole
 from ssni_jax.evals.prediction import Prediction, make_predict
 from ssni_jax.presets import preset as named_preset
 from ssni_jax.zoo import check_fit, resolve
 
-BATCH, N_SLOTS = 64, 16
+BATCH, FEW, N_SLOTS = 64, 8, 16
 PURIFY = 0
 
 
@@ -41,23 +42,34 @@ def purify(images: Shaped[Any, "..."], seed: int = 0, preset: str = "digits-ssni
     return purify_with(named_preset(preset), images, seed).images
 
 
-def purify_with(predict: Any, images: Shaped[Any, "..."], seed: int = 0, first_id: int = 0) -> Opened:
-    """`purify` with any predictor, opened up; image i has sample id `first_id + i`."""
+def purify_with(predict: Any, images: Shaped[Any, "..."], seed: int = 0, ids: Sequence[int] | None = None) -> Opened:
+    """`purify` with any predictor, opened up; `ids` choose the noise of each image, 0, 1, 2, ... without."""
     images = check_images(images)
     check_fit(predict, images.shape[1:])
-    if not len(images):
-        raise ValueError(f"there are no images in an array of shape {images.shape}: give at least one.")
     mesh = make_mesh()
-    predict = resolve(predict, whole(mesh))
-    run = program(mesh)
-    n = -(-min(BATCH, len(images)) // mesh.shape["data"]) * mesh.shape["data"]
+    predict, root = resolve(predict, whole(mesh)), root_key(seed)
+    ids = np.arange(len(images)) if ids is None else np.asarray(ids)
     parts = []
-    for start in range(0, len(images), n):
-        batch = padded({"image": images[start : start + n], "id": np.arange(start, min(start + n, len(images)))}, n)
+    for start, stop, n_rows in batches(len(images), mesh.shape["data"]):
+        batch = padded({"image": images[start:stop], "id": ids[start:stop]}, n_rows)
         rows = global_rows(mesh, batch)
-        keys = fold(sample_keys(jax.random.key(seed), first_id + rows["id"]), PURIFY)
-        parts.append(opened(on_every_host(run(predict, keys, rows["image"])), batch["mask"]))
+        keys = fold(sample_keys(root, rows["id"]), PURIFY)
+        parts.append(opened(on_every_host(program(mesh)(predict, keys, rows["image"])), batch["mask"]))
     return jax.tree.map(lambda *v: np.concatenate(v), *parts)
+
+
+def batches(n_images: int, n_devices: int) -> Iterator[tuple[int, int, int]]:
+    """Start and end of each batch and its rows, of which there are three numbers, so that few programs are compiled.
+
+    One image alone, whole batches of 64, and eight rows at a time for what is left.
+    """
+    start = 0
+    while start < n_images:
+        left = n_images - start
+        n = BATCH if left >= BATCH else 1 if n_images == 1 else FEW
+        n_rows = -(-n // n_devices) * n_devices
+        yield start, start + min(n_rows, left), n_rows
+        start += n_rows
 
 
 @functools.cache
