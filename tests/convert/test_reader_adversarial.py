@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ssni_jax.convert.reader import read_checkpoint
 from tests.convert.files import (
     MAGIC,
     Call,
@@ -14,6 +15,7 @@ from tests.convert.files import (
     code,
     pickled,
     refusal,
+    torch_zip,
     written,
     zipped,
 )
@@ -146,3 +148,19 @@ def test_a_terminal_cannot_be_steered_by_a_name(tmp_path):
     sentence = refusal(tmp_path, proto4(code("os\x1b[2J\n") + code("system\u202e") + b"\x93"))
     assert sentence.isprintable()
     assert sentence.isascii()
+
+
+def test_paths_and_default_dictionaries_are_read_as_plain_values(tmp_path):
+    value = {
+        "path": Call("pathlib.PosixPath", ("runs", "a")),
+        "log": Call("collections.defaultdict", (Global("builtins.list"),)),
+    }
+    assert read_checkpoint(written(tmp_path, torch_zip(value, {}))) == {"path": "runs/a", "log": {}}
+
+
+CALLS = [("builtins.list", ()), ("pathlib.PosixPath", (7,)), ("builtins.int", ("7",))]
+
+
+@pytest.mark.parametrize(("name", "args"), CALLS)
+def test_a_plain_type_is_not_called(tmp_path, name, args):
+    assert "is damaged" in refusal(tmp_path, torch_zip({"x": Call(name, args)}, {}))

@@ -23,6 +23,23 @@ def namespace(*args: Any) -> Namespace:
     return Namespace()
 
 
+def default_dict(factory: Any = None) -> Attributed:
+    """An empty defaultdict, as a plain dictionary; what would fill it is forgotten."""
+    return Attributed()
+
+
+def path(*parts: Any) -> str:
+    """A pathlib path as text."""
+    if not all(isinstance(part, str) for part in parts):
+        raise damaged("a path is not made from text")
+    return shown("/".join(parts))
+
+
+def never_called(*args: Any) -> Any:
+    """A type that files name, as what fills a defaultdict, and have no reason to call."""
+    raise damaged("a plain type is called")
+
+
 def rebuilt(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
     """torch's `_rebuild_tensor` and `_rebuild_tensor_v2`; gradients and hooks are left behind."""
     return tensor(storage, offset, size, stride)
