@@ -11,7 +11,7 @@ from ssni_jax.journal import formats
 from ssni_jax.journal.evaluation import Evaluated
 from ssni_jax.journal.judgements import JUDGEMENTS
 from ssni_jax.journal.records import EvaluationRecord
-from ssni_jax.journal.rows import known, mean_t, summarise
+from ssni_jax.journal.rows import known, mean_t, no_match, summarise
 from ssni_jax.journal.seeds import SeedRuns, by_seed, seed_means, summarise_seeds
 from ssni_jax.report.figures import accuracies as plots
 from ssni_jax.report.figures.grid import grids
@@ -49,6 +49,7 @@ def evaluated_section(results: Sequence[Evaluated]) -> dict[str, Any]:
         "bars": plots.accuracy_bars(rows),
         "protocol": _protocol_figures(groups, rows),
         "judgements": [(name, text) for name, text in NAMES if any(row[name] is not None for row in rows)],
+        "warnings": [f"{row['defense']}: {warning}" for row in rows if (warning := no_match(row))],
         "panels": [panel for run in first if (panel := _panel(run))],
         "attacks": _attacks(groups),
         "sanity": [{"defense": run.name, **run.sanity} for run in results if run.sanity],
