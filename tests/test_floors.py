@@ -8,7 +8,8 @@ import pytest
 ROOT = Path(__file__).parent.parent / "ssni_jax"
 FLOORS = (
     ("core", "lifecycle"),
-    ("schedules", "networks", "data", "dist", "files"),
+    ("files",),
+    ("schedules", "networks", "data", "dist"),
     ("convert", "solvers", "attacks", "certify"),
     ("purify",),
     ("training", "evals", "recipes"),
@@ -20,6 +21,7 @@ FLOORS = (
     ("api",),
     ("commands",),
     ("cli",),
+    ("__main__",),
 )
 FLOOR_OF = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 PLACES = {"optax": ("training",), "orbax": ("training/checkpoint.py",), "tyro": ("cli.py", "commands"), "torch": ()}

@@ -1,0 +1,1 @@
+"""What users bring: files, labels, numbers and command lines, right and wrong."""
