@@ -31,7 +31,8 @@ B = 16
 TRACES = []
 EQUAL = {"atol": 1e-6, "rtol": 1e-5}
 
-ALSO_SLOW = ("ssni_l diffpure_ddpm", "ssni_l consistency", "ssni_l integer_steps")  # SSNI-N over the same bases is not
+# SSNI-N over the same bases is not; gns walks the same rounds, and grids have their parity
+ALSO_SLOW = ("ssni_l diffpure_ddpm", "ssni_l consistency", "ssni_l integer_steps", "gns_released")
 
 
 def marked(names):
@@ -40,7 +41,11 @@ def marked(names):
 
 each_method = pytest.mark.parametrize("name", marked(recipes()))
 each_adaptive = pytest.mark.parametrize("name", marked(name for name in recipes() if name not in bases()))
-each_differentiable = pytest.mark.parametrize("name", list(differentiable_recipes()))
+# The slope through the guide is compared with finite differences in tests/attacks/test_guidance_gradient.py.
+GUIDED = pytest.param("gdmp_ssim", marks=pytest.mark.slow)
+each_differentiable = pytest.mark.parametrize(
+    "name", [GUIDED if name == "gdmp_ssim" else name for name in differentiable_recipes()]
+)
 
 
 @jax.jit

@@ -24,7 +24,8 @@ SLOW_METHODS = {
     "edm_heun",
     "gns_ddim",
     "gns_ddpm",
-}  # their steps and grids have laws
+    "eps",
+}  # their steps and grids have laws, and the score norm is a part of SSNI's cases
 METHODS = [
     pytest.param(file.stem, marks=pytest.mark.slow if file.stem in SLOW_METHODS else ())
     for file in sorted(CASES.glob("methods/*.npz"))

@@ -78,6 +78,7 @@ def test_without_keys_no_block_drops(network, monkeypatch):
     assert used == [None] * 10
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close_to_float32(network, filled):
     rough = filled(dataclasses.replace(TINY, dtype="bfloat16").make)
     exact, close = run(network, X, LABEL), run(rough, X, LABEL)

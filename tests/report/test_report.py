@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from matplotlib.figure import Figure
 
 from ssni_jax.evals.statistics import interval, paired_difference, wilson
 from ssni_jax.files.atomic import write_json
@@ -84,6 +85,16 @@ def parse(text):
     links = Links()
     links.feed(text)
     return links
+
+
+@pytest.fixture(autouse=True)
+def empty_figures(monkeypatch):
+    """Pages of a single test have empty figures: drawing them takes most of its time. The pages above are drawn."""
+
+    def save(figure, file, *, format, **options):
+        file.write("<svg></svg>" if format == "svg" else b"")
+
+    monkeypatch.setattr(Figure, "savefig", save)
 
 
 def test_the_page_is_one_file_that_fetches_nothing(parent):
