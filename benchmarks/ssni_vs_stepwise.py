@@ -5,18 +5,23 @@
 Three contenders, 32 x 32 x 3 images, t* = 100, b = 5, 20 calls for the score norm: ours (ragged), the released scheme
 in our scan, and the released scheme as a plain PyTorch loop, if torch is installed. Weights are random and t is drawn
 as SSNI-N would give it, 105 sigmoid(1.2 n): the time does not depend on what the network knows. Both networks are
-checked to agree before anything is timed, and programs are compiled. Contenders take turns and the fastest turn counts:
-let nothing else run. Every core is a JAX device with its own queue of images; PyTorch takes all cores as threads.
-Prints one JSON line.
+checked to agree before anything is timed, and programs are compiled. Contenders take turns, and medians over the turns
+are compared: let nothing else run. Every core is a JAX device with its own queue of images. PyTorch gets the number of
+threads and images per batch that were fastest in a short trial of all of them. Peak memory is that of a process in
+which one contender runs alone, compiling and libraries included. Prints one JSON line.
 """
 
 import argparse
 import importlib.util
+import itertools
 import json
 import os
+import statistics
+import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -40,8 +45,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--slots", type=int, default=8, help="of every device")
     parser.add_argument("--together", type=int, default=1, help="levels of the score norm in one network call")
-    parser.add_argument("--torch-batch", type=int, default=16, help="images at a time; 16 was PyTorch's fastest")
+    parser.add_argument("--torch-batches", type=int, nargs="+", default=[4, 8, 16, 32, 64], help="tried for PyTorch")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--alone", help="run this contender once and print the peak memory of the process in MB")
     options = parser.parse_args()
     n_cores = len(os.sched_getaffinity(0))
     jax.config.update("jax_num_cpu_devices", n_cores)  # inside a loop XLA runs a convolution on one core
@@ -51,15 +57,13 @@ def main() -> None:
     x, keys = random_images(options.images), sample_keys(jax.random.key(0), jnp.arange(options.images))
     placed = jax.device_put(ScoreNorm(denoise, VP(), N_LEVELS, n_together=options.together), whole(mesh))
     arguments = (placed, *jax.device_put((keys, x, t), rows(mesh)))
-    ours = compiled(mesh, partial(ragged_ssni, n_slots=options.slots), arguments)
-    released = compiled(mesh, released_ssni, arguments)
-    contenders = {
-        "ours": lambda: jax.block_until_ready(ours(*arguments)),
-        "released_scan": lambda: jax.block_until_ready(released(*arguments)),
-    }
+    if options.alone:
+        run_alone(options, mesh, arguments, denoise, arrays)
+        return
+    contenders = {name: jax_contender(name, options, mesh, arguments) for name in ("ours", "released_scan")}
     facts = {"torch": "torch is not installed: no PyTorch loop was timed"}
     if importlib.util.find_spec("torch"):
-        contenders["released_torch"], facts = torch_loop(denoise, arrays, x, t, options.torch_batch)
+        contenders["released_torch"], facts = torch_loop(denoise, arrays, x, t, options.torch_batches)
     load_before = os.getloadavg()[0]
     seconds, cpu_seconds, found = interleaved(contenders, options.repeats)
     walked = int(jnp.sum(found["ours"][2])) * options.slots
@@ -76,6 +80,7 @@ def main() -> None:
         "calls_an_image": {name: round(v, 2) for name, v in calls.items()},
         "fewer_calls": round(calls["released"] / calls["ours"], 3),
         "seconds": {name: round(v, 2) for name, v in seconds.items()},
+        "peak_megabytes": {name: peak_memory(name, facts) for name in contenders},
         "cpu_seconds": {name: round(v, 2) for name, v in cpu_seconds.items()},
         "times_faster": {k: round(v / seconds["ours"], 3) for k, v in seconds.items() if k != "ours"},
         "times_less_cpu": {
@@ -94,6 +99,32 @@ def main() -> None:
         "jax": jax.__version__,
     }
     print(json.dumps(result))
+
+
+def jax_contender(name, options, mesh, arguments):
+    """One of ours, compiled, as a function of nothing."""
+    function = {"ours": partial(ragged_ssni, n_slots=options.slots), "released_scan": released_ssni}[name]
+    program = compiled(mesh, function, arguments)
+    return lambda: jax.block_until_ready(program(*arguments))
+
+
+def run_alone(options, mesh, arguments, denoise, arrays):
+    """Runs one contender in this process, and prints the most memory that the process has had."""
+    if options.alone == "released_torch":
+        _, _, x, t = arguments
+        torch_loop(denoise, arrays, x, t, options.torch_batches, checks=False)[0]()  # which JAX would compile
+    else:
+        jax_contender(options.alone, options, mesh, arguments)()
+    # What `getrusage` says of a new process begins with the memory of the one that started it.
+    status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    print(int(status["VmHWM"].split()[0]) // 1024)
+
+
+def peak_memory(name, facts):
+    """Megabytes of a process that runs one contender, and of PyTorch's with its fastest batch."""
+    batch = ["--torch-batches", str(facts["torch_batch"])] if name == "released_torch" else []
+    command = [sys.executable, __file__, "--alone", name, *batch]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
 def compiled(mesh, function, arguments):
@@ -144,8 +175,8 @@ def random_times(n):
     return jnp.asarray(np.maximum(1, np.round(N_STEPS * weight)), jnp.float32)
 
 
-def torch_loop(denoise, arrays, x, t, batch):
-    """The released scheme in PyTorch as a function of nothing, and what was checked."""
+def torch_loop(denoise, arrays, x, t, batches, checks=True):
+    """The released scheme in PyTorch as a function of nothing, and what was checked and chosen."""
     import ddpmpp_torch as theirs
     import torch
 
@@ -153,22 +184,45 @@ def torch_loop(denoise, arrays, x, t, batch):
     sigmas = np.asarray(DiscreteVP().sigma(jnp.arange(N_STEPS + 1) / 1000), np.float64)
     tables = theirs.Tables(sigmas, 999 * np.asarray(VP().inverse(jnp.asarray(sigmas, jnp.float32))))
     levels = [(float(VP().scale(i)), float(VP().sigma(i) * VP().scale(i)), 999 * i) for i in eps_times()]
+    batch, threads, trial = fastest(theirs, network, levels, to_torch(x), batches)
+    torch.set_num_threads(threads)
     parts = list(zip(to_torch(x).split(batch), torch.tensor(np.asarray(t), dtype=torch.long).split(batch), strict=True))
 
     def run():
         norms = [theirs.eps_norm(network, images, levels) for images, _ in parts]
         return norms, [theirs.purify(network, tables, images, steps, N_STEPS) for images, steps in parts]
 
-    differences = {"network": network_difference(denoise, network, x[:4])}
-    differences["purified"] = purified_difference(theirs, denoise, network, tables, x[:2])
-    if max(differences.values()) > 1e-4:
+    differences = {}
+    if checks:
+        differences["network"] = network_difference(denoise, network, x[:4])
+        differences["purified"] = purified_difference(theirs, denoise, network, tables, x[:2])
+    if max(differences.values(), default=0.0) > 1e-4:
         raise RuntimeError(f"The two implementations differ by {differences}: their times cannot be compared.")
     return run, {
         "torch": torch.__version__,
         "torch_threads": torch.get_num_threads(),
         "torch_batch": batch,
+        "torch_trial_seconds": trial,
         "torch_relative_difference": {name: float(f"{v:.1e}") for name, v in differences.items()},
     }
+
+
+def fastest(theirs, network, levels, x, batches):
+    """The batch and number of threads with which PyTorch measures score norms fastest, and the seconds of all."""
+    import torch
+
+    trial = {}
+    choices = [(batch, threads) for batch in batches for threads in range(1, len(os.sched_getaffinity(0)) + 1)]
+    for _, (batch, threads) in itertools.product(range(2 if len(choices) > 1 else 0), choices):
+        torch.set_num_threads(threads)
+        start = time.perf_counter()
+        for images in x.split(batch):
+            theirs.eps_norm(network, images, levels[:2])
+        trial.setdefault((batch, threads), []).append(time.perf_counter() - start)
+    if not trial:
+        return batches[0], len(os.sched_getaffinity(0)), {}
+    best = min(trial, key=lambda choice: min(trial[choice]))
+    return *best, {f"{batch} images, {threads} threads": round(min(v), 2) for (batch, threads), v in trial.items()}
 
 
 def eps_times():
@@ -211,7 +265,7 @@ def to_numpy(x):
 
 
 def interleaved(contenders, repeats):
-    """Wall and processor seconds of each contender's fastest turn, and its result.
+    """Median wall and processor seconds of each contender's turns, and its result.
 
     Processor seconds of all threads say less about other people's load than the wall clock does.
     """
@@ -223,7 +277,7 @@ def interleaved(contenders, repeats):
             wall[name].append(time.perf_counter() - start)
             cpu[name].append(time.process_time() - start_cpu)
             print(f"{name}: {wall[name][-1]:.1f} s, {cpu[name][-1]:.1f} s of processors", file=sys.stderr, flush=True)
-    return {name: min(each) for name, each in wall.items()}, {name: min(each) for name, each in cpu.items()}, found
+    return *({name: statistics.median(turns) for name, turns in clock.items()} for clock in (wall, cpu)), found
 
 
 if __name__ == "__main__":
