@@ -48,10 +48,10 @@ def purify_with(predict: Any, images: Shaped[Any, "..."], seed: int = 0, ids: Se
     check_fit(predict, images.shape[1:])
     mesh = make_mesh()
     predict, root = resolve(predict, whole(mesh)), root_key(seed)
-    ids = np.arange(len(images)) if ids is None else np.asarray(ids)
+    chosen = np.arange(len(images)) if ids is None else np.asarray(ids)
     parts = []
     for start, stop, n_rows in batches(len(images), mesh.shape["data"]):
-        batch = padded({"image": images[start:stop], "id": ids[start:stop]}, n_rows)
+        batch = padded({"image": images[start:stop], "id": chosen[start:stop]}, n_rows)
         rows = global_rows(mesh, batch)
         keys = fold(sample_keys(root, rows["id"]), PURIFY)
         parts.append(opened(on_every_host(program(mesh)(predict, keys, rows["image"])), batch["mask"]))

@@ -22,11 +22,11 @@ def check_labels(source: Source, ids: Sequence[int], n_classes: int | None = Non
     labels = known_labels(source)
     if labels is None:
         return
-    ids = np.asarray(ids, np.int64)
-    chosen = labels[ids]
+    places = np.asarray(ids, np.int64)
+    chosen = labels[places]
     if (chosen < 0).any():
         raise ValueError(
-            f"image {ids[chosen < 0][0]} has no label (label {chosen.min()}): label every image, or leave it out."
+            f"image {places[chosen < 0][0]} has no label (label {chosen.min()}): label every image, or leave it out."
         )
     if n_classes is not None and chosen.max() >= n_classes:
         raise ValueError(_does_not_fit(int(chosen.min()), int(chosen.max()), n_classes))
