@@ -166,18 +166,16 @@ def parse(arguments: Sequence[str]) -> tuple[Any, list[str]]:
     """The command, and the flags that its config file is asked to take."""
     name, *flags = arguments
     check_name(name, COMMANDS)
-    import tyro
-
-    from ssni_jax.commands.numbers import NUMBERS
+    from ssni_jax.commands.parsing import parsed
 
     chosen = command_class(name)
     if chosen.takes_overrides:
         unused = ["--workdir", "."] if "--fields" in flags and "--workdir" not in flags else []
-        command, overrides = tyro.cli(  # listing fields needs no directory
-            chosen, args=[*flags, *unused], prog=f"ssni {name}", return_unknown_args=True, registry=NUMBERS
+        command, overrides = parsed(  # listing fields needs no directory
+            chosen, args=[*flags, *unused], prog=f"ssni {name}", return_unknown_args=True
         )
     else:
-        command, overrides = tyro.cli(chosen, args=flags, prog=f"ssni {name}", registry=NUMBERS), []
+        command, overrides = parsed(chosen, args=flags, prog=f"ssni {name}"), []
     check_local(command)
     return command, overrides
 

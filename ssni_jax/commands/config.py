@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import tyro
 
-from ssni_jax.commands.numbers import NUMBERS
+from ssni_jax.commands.parsing import parsed
 from ssni_jax.commands.refusals import CONFIG, refused_config
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ def overridden(experiment: T, flags: Sequence[str], prog: str) -> T:
     """The experiment with its fields replaced by flags; --fields lists them."""
     flags = ["--help" if flag == "--fields" else flag for flag in flags]
     narrowed = _narrowed(experiment)
-    return _widened(tyro.cli(type(narrowed), default=narrowed, args=flags, prog=prog, registry=NUMBERS), experiment)
+    return _widened(parsed(type(narrowed), default=narrowed, args=flags, prog=prog), experiment)
 
 
 def _narrowed(value: Any) -> Any:
