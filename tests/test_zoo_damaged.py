@@ -73,7 +73,10 @@ def test_an_image_size_that_is_none_is_named(stored, size):
 
 
 def test_a_network_that_cannot_be_built_is_named(stored):
-    with pytest.raises(ValueError, match=r"the network of .*x\.json cannot be built .*: restore it"):
+    """Some versions of flax build a layer of no channels, which the weights then do not fit."""
+    with pytest.raises(
+        ValueError, match=r"x\.json (cannot be built|and its weights do not belong together) .*: restore it"
+    ):
         stored(CLASSIFIER, ["architecture", "widen_factor"], 0).load()
 
 
