@@ -23,13 +23,12 @@ from ssni_jax.commands.purified import (
     without_overwriting,
 )
 from ssni_jax.core.describe import describe
-from ssni_jax.core.fingerprint import fingerprint
 from ssni_jax.data import write_image
 from ssni_jax.data.images import as_array
 from ssni_jax.experiments import Evaluation
 from ssni_jax.journal.identity import digest_of
 from ssni_jax.presets import preset
-from ssni_jax.zoo import resolve, stored_denoisers
+from ssni_jax.zoo import Pretrained, stored_denoisers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +90,8 @@ class PurifyImages:
 
     def digest(self, defense: Any) -> str:
         """What the results depend on besides the image: the defence and its networks, seed and size."""
-        networks = fingerprint(resolve(defense))
-        return digest_of([describe(defense), networks, self.seed, self.resize])
+        stored = [leaf.fingerprint for leaf in jax.tree.leaves(defense) if isinstance(leaf, Pretrained)]
+        return digest_of([describe(defense), stored, self.seed, self.resize])
 
     def place_of_one(self) -> Path:
         """The file for the result of one image."""
