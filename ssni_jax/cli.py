@@ -3,9 +3,11 @@
 Signals are handled before anything heavy is imported, so commands and JAX are imported inside functions.
 """
 
+import contextlib
 import importlib
 import os
 import shlex
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -58,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if in_config(end) is None:
                 raise
             leave(end, stopper, bool(environment.get(TRACEBACK)))
+        except BrokenPipeError:
+            leave_silently()
         except Exception as error:
             leave(error, stopper, bool(environment.get(TRACEBACK)))
 
@@ -112,6 +116,13 @@ def leave(error: BaseException, stopper: Stopper, shows_traceback: bool) -> NoRe
 
         leave_together(code)
     raise SystemExit(code) from None
+
+
+def leave_silently() -> NoReturn:
+    """Ends the process because whoever reads its output, such as `head`, has enough."""
+    with contextlib.suppress(OSError, ValueError):  # what is still buffered has no reader either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(128 + signal.SIGPIPE)
 
 
 def leave_if_lost(error: BaseException, stopper: Stopper, shows_traceback: bool) -> None:

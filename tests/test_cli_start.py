@@ -110,3 +110,14 @@ def test_a_command_that_only_looks_at_files_joins_no_job(name, monkeypatch, caps
     assert capsys.readouterr().out == "ran\n"
     with pytest.raises(AssertionError, match="it joined"):
         main(["evaluate"])
+
+
+def test_a_reader_of_the_output_that_has_enough_ends_the_command_in_silence(monkeypatch, capsys):
+    def broken(self, overrides):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(Status, "run", broken)
+    monkeypatch.setattr("os.dup2", lambda *descriptors: None)
+    with pytest.raises(SystemExit) as end:
+        main(["status", "."])
+    assert end.value.code == 141 and capsys.readouterr().err == ""
