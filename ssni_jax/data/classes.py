@@ -10,6 +10,7 @@ NUMBERED = re.compile(r"(\d+)(?:[._\- ].*)?")
 PARTS_OF_A_SET = frozenset(["train", "training", "val", "valid", "validation", "test", "testing", "dev"])
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 N_SHOWN = 10
+MOST_CLASSES = 2**31  # labels are 32-bit numbers
 
 
 def class_map(folders: Iterable[str], classes: tuple[str, ...] | None) -> Mapping[str, int] | None:
@@ -73,6 +74,9 @@ def _published(names: list[str], index: Mapping[str, int], where: str) -> Mappin
 def _numbered(names: list[str]) -> Mapping[str, int]:
     numbers = {name: int(NUMBERED.fullmatch(name)[1]) for name in names}  # type: ignore[index]
     by_number: dict[int, str] = {}
+    largest = max(numbers, key=numbers.__getitem__)
+    if numbers[largest] >= MOST_CLASSES:
+        raise ValueError(f"class folder {largest} is a number of no class: rename it, or list all with classes=(...).")
     for name, number in numbers.items():
         if number in by_number:
             raise ValueError(f"class folders {by_number[number]} and {name} are both number {number}: rename one.")

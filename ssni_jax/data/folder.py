@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ssni_jax.core.pytree import ADDED
-from ssni_jax.data.classes import NUMBERED, PARTS_OF_A_SET, class_map, n_classes_of, shown
+from ssni_jax.data.classes import MOST_CLASSES, NUMBERED, PARTS_OF_A_SET, class_map, n_classes_of, shown
 from ssni_jax.data.containers import container, listed
 from ssni_jax.data.hashing import Known, checked_files, labelled_hash
 from ssni_jax.data.images import as_array
@@ -154,4 +154,6 @@ def _leading_number(name: str) -> int:
     number = re.match(r"\d+", file)
     if number is None:
         raise ValueError(f'{file} does not begin with a number, which labels="name" reads; use labels="folder".')
+    if int(number.group()) >= MOST_CLASSES:
+        raise ValueError(f'{file} begins with {number.group()}, which is no class; use labels="folder".')
     return int(number.group())

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.progress import track
 
-from ssni_jax.data.containers import Container
+from ssni_jax.data.containers import Container, Directory
 from ssni_jax.data.decode import decoded
 from ssni_jax.files import write_bytes
 from ssni_jax.lifecycle.environment import process_number
@@ -56,9 +56,8 @@ def content_hash(root: Path, files: Iterable[Path]) -> str:
         with (root / name).open("rb") as content:
             return Known(mark, hashlib.file_digest(content, "sha256").hexdigest())
 
-    names = [file.relative_to(root).as_posix() for file in files]
-    facts = {name: (root / name).stat() for name in names}
-    marks = {name: f"{fact.st_size} {fact.st_mtime_ns}" for name, fact in facts.items()}
+    names, directory = [file.relative_to(root).as_posix() for file in files], Directory(root)
+    marks = {name: directory.mark(name) for name in names}
     return labelled_hash(_remembering(root, marks, look), [(name, 0) for name in names])
 
 

@@ -63,6 +63,14 @@ def test_two_folders_of_one_number_are_refused(make):
         len(ImageFolder(make("01/a.png", "1/b.png")).known_labels())
 
 
+def test_a_number_that_is_no_class_is_refused(make):
+    path = make("99999999999999999999/a.png")
+    with pytest.raises(ValueError, match=r"class folder 9* is a number of no class"):
+        ImageFolder(path).known_labels()
+    with pytest.raises(ValueError, match=r"20240131120000123\.png begins with .*, which is no class"):
+        ImageFolder(make("flat/20240131120000123.png") + "/flat", labels="name").known_labels()
+
+
 def test_hidden_files_and_what_systems_leave_are_ignored(make):
     hidden = (".ipynb_checkpoints/x.png", "0/._a.png", "1/.thumbnails/a.png", "__MACOSX/0/a.png", "@eaDir/a.png")
     assert ImageFolder(make("0/a.png", "1/b.png", *hidden)).names == ("0/a.png", "1/b.png")
