@@ -1,5 +1,7 @@
 """Grids of integer steps, in exact arithmetic and as released code rounds them."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
@@ -10,8 +12,27 @@ from ssni_jax.core.types import Level, Levels
 from ssni_jax.schedules.grids import check_count, noise_at
 
 
+class _Counted:
+    """What grids of integer steps have in common."""
+
+    n_steps: int
+    n: int
+    divides_noise = False
+
+    def __post_init__(self):
+        check_count(self.n_steps)
+
+    def with_steps(self, n_steps: int):
+        return dataclasses.replace(self, n_steps=min(n_steps, self.n_steps))  # type: ignore[type-var]
+
+    def reaching(self, t: float, before: float):
+        """One more step for each integer step that t is above `before`, as the released code adds its bias."""
+        n_steps = max(1, self.n_steps + round((t - before) * self.n))
+        return dataclasses.replace(self, n_steps=n_steps)  # type: ignore[type-var]
+
+
 @pytree
-class IntegerSteps:
+class IntegerSteps(_Counted):
     """ceil(t_int (K - i) / K) of the discrete schedule's integer steps, SSNI's index sequence (arXiv:2506.06027, code).
 
     A t_int below `n_steps` repeats some indices: zero-length steps in the middle of the column. The released code
@@ -21,25 +42,14 @@ class IntegerSteps:
     n_steps: int = static()
     n: int = static(default=1000)
     at_least: int = static(default=0)
-    divides_noise = False
-
-    def __post_init__(self):
-        check_count(self.n_steps)
 
     def __call__(self, schedule: NoiseSchedule, t: Level) -> Levels:
         total = _count(t, self.n) * jnp.arange(self.n_steps, -1, -1)[:, None]
         return _noise_of_counts(schedule, -(-total // self.n_steps), t, self.n, self.at_least)
 
-    def with_steps(self, n_steps: int) -> "IntegerSteps":
-        return IntegerSteps(min(n_steps, self.n_steps), self.n, self.at_least)
-
-    def reaching(self, t: float, before: float) -> "IntegerSteps":
-        """One more step for each integer step that t is above `before`, as the released code adds its bias."""
-        return IntegerSteps(max(1, self.n_steps + round((t - before) * self.n)), self.n, self.at_least)
-
 
 @pytree
-class Float32Steps:
+class Float32Steps(_Counted):
     """`IntegerSteps` as the released code's float32 linspace rounds them: some whole numbers one integer step higher.
 
     With 105 steps, the published setting, eleven of the t_int up to 104 differ from exact arithmetic. All rounding is
@@ -49,20 +59,10 @@ class Float32Steps:
     n_steps: int = static()
     n: int = static(default=1000)
     at_least: int = static(default=0)
-    divides_noise = False
-
-    def __post_init__(self):
-        check_count(self.n_steps)
 
     def __call__(self, schedule: NoiseSchedule, t: Level) -> Levels:
         counts = jnp.asarray(_float32_counts(self.n_steps, self.n))[:, _count(t, self.n)]
         return _noise_of_counts(schedule, counts, t, self.n, self.at_least)
-
-    def with_steps(self, n_steps: int) -> "Float32Steps":
-        return Float32Steps(min(n_steps, self.n_steps), self.n, self.at_least)
-
-    def reaching(self, t: float, before: float) -> "Float32Steps":
-        return Float32Steps(max(1, self.n_steps + round((t - before) * self.n)), self.n, self.at_least)
 
 
 def _count(t: Level, n: int) -> Int[Array, " B"]:
