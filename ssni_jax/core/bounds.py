@@ -53,31 +53,26 @@ def bounded(
 def check_bounds(value: Any) -> None:
     """Refuses a field that is no number or outside its bounds, by name; None, arrays and traced numbers pass."""
     for name, bounds in _bounds_of(type(value)).items():
-        number = getattr(value, name)
-        if number is None or (hasattr(number, "shape") and not isinstance(number, np.generic)):
-            continue
-        if isinstance(number, bool) or not isinstance(number, int | float | np.number):
-            raise ValueError(f"{name} must be a number, got {number!r}.")
-        if isinstance(number, int) and abs(number) >= LARGEST_INT:
-            raise ValueError(f"{name} must be a floating-point number where it is this large, got {number}.")
-        if not bounds.admit(float(number)):
-            raise ValueError(_sentence(f"{name} must {bounds}, got {number:g}", bounds.hint, float(number)))
+        check_number(name, getattr(value, name), bounds)
+
+
+def check_number(name: str, number: Any, bounds: Bounds) -> None:
+    """Refuses one value as `check_bounds` refuses a field."""
+    if number is None or (hasattr(number, "shape") and not isinstance(number, np.generic)):
+        return
+    if isinstance(number, bool) or not isinstance(number, int | float | np.number):
+        raise ValueError(f"{name} must be a number, got {number!r}.")
+    if isinstance(number, int) and abs(number) >= LARGEST_INT:
+        raise ValueError(f"{name} must be a floating-point number where it is this large, got {number}.")
+    if not bounds.admit(float(number)):
+        problem = f"{name} must {bounds}, got {number:g}"
+        text = problem if bounds.hint is None else f"{problem}: {bounds.hint(float(number))}"
+        raise ValueError(text if text.endswith("?") else f"{text}.")
 
 
 @functools.cache
 def _bounds_of(kind: type) -> dict[str, Bounds]:
     return {field.name: field.metadata["bounds"] for field in dataclasses.fields(kind) if "bounds" in field.metadata}
-
-
-def check_share(value: Any, name: str) -> None:
-    """Refuses a time that lies beyond the end of its schedule; arrays and traced numbers pass."""
-    if isinstance(value, int | float | np.number) and not 0 <= value <= 1:
-        raise ValueError(_sentence(f"{name} must lie between 0 and 1, got {value:g}", as_share, float(value)))
-
-
-def _sentence(problem: str, hint: Hint | None, value: float) -> str:
-    text = problem if hint is None else f"{problem}: {hint(value)}"
-    return text if text.endswith("?") else f"{text}."
 
 
 def as_pixels(value: float) -> str:
@@ -92,3 +87,7 @@ def as_share(value: float) -> str:
     if not 1 < value <= 1000:
         return "it is a share of the schedule, for example 0.1"
     return f"it is a share of the schedule, did you mean {value / 1000:g} ({value:g} of 1000 steps)?"
+
+
+SHARE = Bounds(0, 1, above=False, below=False, hint=as_share)
+"""Of times on a schedule that ends at 1."""

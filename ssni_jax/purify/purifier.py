@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ssni_jax.core.arrays import to_diffusion_range, to_unit_range
-from ssni_jax.core.bounds import check_share
+from ssni_jax.core.bounds import SHARE, check_number
 from ssni_jax.core.protocols import Denoiser, Deviation, NoiseLevel, NoiseSchedule, Purified
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import fold
@@ -36,7 +36,7 @@ class Purifier:
         """In schedules whose time is a share, no round may begin beyond the end of it."""
         if getattr(self.schedule, "n_integer_steps", 1) is not None:
             for round in self.rounds:
-                check_share(getattr(round.level, "t_star", None), "t_star")
+                check_number("t_star", getattr(round.level, "t_star", None), SHARE)
 
     def __call__(self, keys: Keys, x: Images) -> Images:
         return self.run(keys, x).image
