@@ -34,12 +34,13 @@ COMMANDS = {
     "check-gradient": "check_gradient.CheckGradient",
     "bench": "bench.Bench",
     "train": "train.Train",
+    "fetch-list": "fetch_list.FetchList",
     "convert": "convert.Convert",
     "status": "report.Status",
     "report": "report.Report",
 }
 """The module in `ssni_jax.commands` and the class of each command."""
-ALONE = ("compare", "convert", "status", "report")
+ALONE = ("compare", "convert", "fetch-list", "status", "report")
 """The commands that look at files: they join no other process and need no supervisor, also inside a larger job."""
 MOST_CPU_DEVICES = 4
 DEBUG, TRACEBACK = "--debug", "SSNI_TRACEBACK"

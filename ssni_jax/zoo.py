@@ -157,6 +157,9 @@ def stored_denoisers(tree: Tree) -> list[Pretrained]:
 
 def check_fit(predict: Tree, image_shape: tuple[int, ...]) -> None:
     """Refuses images of another size or number of channels than a stored denoiser of the predictor takes."""
+    sizes = {purify.size for purify in getattr(predict, "purifiers", ()) if getattr(purify, "size", None)}
+    if sizes:  # the purifier resizes
+        image_shape = (max(sizes), max(sizes), image_shape[-1])
     for stored in stored_denoisers(predict):
         if tuple(image_shape) != stored.image_shape:
             raise ValueError(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import jax
 import tyro
 
-from ssni_jax.commands.config import overridden, read_experiment
+from ssni_jax.commands.config import overridden, read_chosen
 from ssni_jax.commands.sanity import examined
 from ssni_jax.core.describe import describe
 from ssni_jax.data import AdversarialImages
@@ -41,8 +41,9 @@ class Evaluate:
 
     def run(self, overrides: Sequence[str]) -> None:
         """Evaluates what has no record yet, then prints where the run stands."""
-        built = read_experiment(self.config, Evaluation)
-        asked = overridden(built, overrides, f"ssni evaluate {self.config}")
+        program = f"ssni evaluate {self.config}"
+        built, rest = read_chosen(self.config, Evaluation, overrides, program)
+        asked = overridden(built, rest, program)
         check_calibrated(built.defense, asked.defense)
         experiment = fitted(asked)
         command = shlex.join(["ssni", "evaluate", str(self.config), "--workdir", str(self.workdir), *overrides])
@@ -71,10 +72,11 @@ class Judge:
 
     def run(self, overrides: Sequence[str]) -> None:
         """Judges what has no record yet, then prints where the run stands."""
-        built = read_experiment(self.config, Evaluation)
+        program = f"ssni judge {self.config}"
+        built, rest = read_chosen(self.config, Evaluation, overrides, program)
         given = AdversarialImages(str(self.adversarial))
         base = dataclasses.replace(built, attack=None, adversarial=given)
-        asked = overridden(base, overrides, f"ssni judge {self.config}")
+        asked = overridden(base, rest, program)
         check_calibrated(built.defense, asked.defense)
         experiment = fitted(asked)
         flags = ["--adversarial", str(self.adversarial), "--workdir", str(self.workdir), *overrides]
