@@ -21,11 +21,9 @@ class Published(Pretrained):
     """A network of `PUBLIC_FILES`, in `folder` once `ssni convert` has stored it there.
 
     Until then configs that name it can be built, estimated and compiled from its shapes; running one is refused with
-    the file to download and the command that converts it. `coefficients` stand around the network instead of the
-    stored ones.
+    the file to download and the command that converts it.
     """
 
-    coefficients: Any = None
     folder: str = "weights"
 
     def __post_init__(self):
@@ -52,7 +50,9 @@ class Published(Pretrained):
 
     def about(self) -> dict[str, Any]:
         """As of a stored network; before that its architecture and what stands around it."""
-        about = super().about() if self.is_stored else _described(self.public)
+        if self.is_stored:
+            return super().about()
+        about = _described(self.public)
         return about if self.coefficients is None else {**about, "coefficients": describe(self.coefficients)}
 
     def load(self, sharding: Any = None) -> Tree:
