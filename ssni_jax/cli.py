@@ -19,6 +19,7 @@ from ssni_jax.commands.arguments import check_local, check_name
 from ssni_jax.commands.overview import page
 from ssni_jax.commands.refusals import in_config, sentence
 from ssni_jax.lifecycle import REFUSED, PeerFailed, Stopper, several
+from ssni_jax.lifecycle.compilers import prepare_compilers, targets_in
 from ssni_jax.lifecycle.supervisor import supervise
 
 COMMANDS = {
@@ -43,6 +44,7 @@ COMMANDS = {
 ALONE = ("compare", "convert", "fetch-list", "status", "report")
 """The commands that look at files: they join no other process and need no supervisor, also inside a larger job."""
 MOST_CPU_DEVICES = 4
+ESTIMATE = "--estimate"
 DEBUG, TRACEBACK = "--debug", "SSNI_TRACEBACK"
 
 
@@ -52,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = [argument for argument in given if argument != DEBUG]
     environment = {**os.environ, **({TRACEBACK: "1"} if DEBUG in given else {})}
     show_page(arguments)
+    if ESTIMATE in arguments:
+        prepare_compilers(targets_in(arguments), os.environ)
     if arguments[0] not in ALONE and several(environment):
         supervise(environment)  # goes on in a child process
     with Stopper(shlex.join(["ssni", *arguments])) as stopper, stopper.nothing_to_lose():

@@ -45,7 +45,7 @@ def run(evaluation, tmp_path):
     experiment = fitted(dataclasses.replace(evaluation, defense=small, n_images=2, batch_size=2, n_pictures=0))
     with Stopper("test") as stopper:
         evaluate(experiment, resolve(experiment.defense), tmp_path / "w", stopper)
-    return list(load_evaluated(tmp_path / "w").records.values())
+    return load_evaluated(tmp_path / "w").records
 
 
 @pytest.mark.slow

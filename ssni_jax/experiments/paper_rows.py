@@ -1,7 +1,8 @@
 """The rows of SSNI's tables (arXiv:2506.06027): a purifier, plain or reweighted, under one of two protocols.
 
 The released protocol is that of the paper's code: PGD through a shorter surrogate, judged by three draws. The exact one
-follows the gradient of the whole defence with APGD on two losses and judges 20 draws that the attack has not seen.
+follows the gradient of the whole defence with AutoAttack's "rand", APGD on two losses and 20 purifications per
+gradient, and judges 20 that the attack has not seen.
 """
 
 import dataclasses
@@ -118,8 +119,9 @@ def evaluation_of(name: str, method: Method, choices: Any) -> Evaluation:
 def _exact(base: PaperMethod, choices: Any) -> tuple[Predict, dict[str, Any]]:
     defense = Defense(_reweighted(base.exact, choices), Published(choices.classifier))
     predict = defense if base.n_votes == 1 else Vote(defense, base.n_votes)
-    attack = autoattack(_threat(choices), "rand")
-    return predict, {"attack": attack, "n_draws": EOT}
+    rand = autoattack(_threat(choices), "rand")
+    attacks = tuple(dataclasses.replace(attack, n_draws=EOT // base.n_votes) for attack in rand.attacks)
+    return predict, {"attack": dataclasses.replace(rand, attacks=attacks), "n_draws": EOT}
 
 
 def _released(base: PaperMethod, choices: Any) -> tuple[Predict, dict[str, Any]]:
