@@ -3,6 +3,7 @@
 import dataclasses
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,10 +16,13 @@ from ssni_jax.commands.sanity import examined
 from ssni_jax.core.describe import describe
 from ssni_jax.data import AdversarialImages
 from ssni_jax.dist import make_mesh, whole
+from ssni_jax.dist.targets import Target
 from ssni_jax.experiments import Evaluation
 from ssni_jax.experiments.fit import fitted
+from ssni_jax.jobs.automatic import settled
 from ssni_jax.jobs.evaluate import evaluate
-from ssni_jax.jobs.plan import facts_of, plan_evaluation, seconds_per_call
+from ssni_jax.jobs.plan import Plan, facts_of
+from ssni_jax.jobs.plan_evaluation import plan_evaluation, seconds_per_call
 from ssni_jax.journal.evaluation import SANITY
 from ssni_jax.journal.status import status
 from ssni_jax.lifecycle import Stopper
@@ -48,7 +52,7 @@ class Evaluate(Estimates):
         asked = overridden(built, rest, program)
         check_calibrated(built.defense, asked.defense)
         if self.estimate:
-            return self.show(lambda target: plan_evaluation(asked, target, facts_of(asked)), seconds_per_call(asked))
+            return self.show(partial(planned, asked), seconds_per_call(asked))
         workdir, experiment = needed(self.workdir), fitted(asked)
         command = shlex.join(["ssni", "evaluate", str(self.config), "--workdir", str(workdir), *overrides])
         if self.sanity:
@@ -85,6 +89,12 @@ class Judge:
         experiment = fitted(asked)
         flags = ["--adversarial", str(self.adversarial), "--workdir", str(self.workdir), *overrides]
         run_evaluation(experiment, self.workdir, shlex.join(["ssni", "judge", str(self.config), *flags]))
+
+
+def planned(experiment: Evaluation, target: Target) -> Plan:
+    """The plan of an evaluation on a target."""
+    facts = facts_of(experiment)
+    return plan_evaluation(settled(experiment, target, facts), target, facts)
 
 
 def run_evaluation(experiment: Evaluation, workdir: Path, command: str) -> None:
