@@ -36,7 +36,7 @@ def described(path: str) -> Described:
         raise FileNotFoundError(f"{path} has no {INFO}: give the versioned directory, such as cifar10/3.0.2.")
     info, features = _read(root, INFO), _read(root, FEATURES)
     file_format = info.get("fileFormat", "tfrecord")
-    if file_format not in SHARDS:
+    if not isinstance(file_format, str) or file_format not in SHARDS:
         raise ValueError(
             f"{path} is stored as {file_format}: prepare it again with file_format='array_record' or 'tfrecord'."
         )
@@ -69,6 +69,8 @@ def _not_understood(path: str, why: str) -> ValueError:
 
 def _split(dataset: str, split: Mapping[str, Any], file_format: str) -> Split:
     lengths = tuple(int(length) for length in split["shardLengths"])
+    if min(lengths, default=0) < 0:
+        raise ValueError("a shard of less than no records")
     names = {"DATASET": dataset, "SPLIT": split["name"], "FILEFORMAT": file_format, "NUM_SHARDS": f"{len(lengths):05}"}
     template = split.get("filepathTemplate") or USUAL_NAMES
     files = []
