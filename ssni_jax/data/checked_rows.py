@@ -18,7 +18,7 @@ N_AT_ONCE = 64  # rows of a task
 MOST_LABEL, LEAST_LABEL = 2**31 - 1, -(2**31)
 
 
-class Rows(NamedTuple):
+class RowRange(NamedTuple):
     """Which rows of which directory, and a mark that changes when their files may have changed."""
 
     root: Path
@@ -46,7 +46,7 @@ class _Row(NamedTuple):
     size: tuple[int, int]
 
 
-def checked_rows(rows: Rows, source: EncodedImages) -> CheckedRows:
+def checked_rows(rows: RowRange, source: EncodedImages) -> CheckedRows:
     """What the rows hold, after decoding them all; ValueError names those that cannot be read.
 
     What was checked before is remembered by size and modification time in the user's cache, as that of image files.

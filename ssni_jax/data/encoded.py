@@ -37,6 +37,14 @@ class EncodedImages(abc.ABC):
     def n_channels(self) -> int:
         """1 for grey, 3 for colour."""
 
+    @property
+    @abc.abstractmethod
+    def n_classes(self) -> int: ...
+
+    @property
+    @abc.abstractmethod
+    def fingerprint(self) -> str: ...
+
     @abc.abstractmethod
     def __len__(self) -> int: ...
 

@@ -106,7 +106,7 @@ def first_of(errors: dict[str, ValueError | OSError], noun: str) -> ValueError |
     first, *others = errors.values()
     if not others:
         return first
-    names = ", ".join(list(errors)[1 : N_SHOWN + 1])
+    names, noun = ", ".join(list(errors)[1 : N_SHOWN + 1]), noun if len(others) > 1 else noun.removesuffix("s")
     more = f" and {len(others) - N_SHOWN} more" if len(others) > N_SHOWN else ""
     return ValueError(f"{first} {len(others)} other {noun} cannot be read either: {names}{more}.")
 

@@ -23,7 +23,7 @@ class FileLabels(NamedTuple):
     n_classes: int
 
 
-class Line(NamedTuple):
+class LabelLine(NamedTuple):
     """One line of a label file: its number, the name of an image, or "" where there is none, and its class."""
 
     number: int
@@ -51,7 +51,7 @@ def labels_in(path: Path, names: Sequence[str], classes: tuple[str, ...] | None,
     return FileLabels(matched, _n_classes(lines, matched, classes))
 
 
-def _lines(path: Path) -> list[Line]:
+def _lines(path: Path) -> list[LabelLine]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -68,19 +68,19 @@ def _lines(path: Path) -> list[Line]:
     return lines
 
 
-def _line(path: Path, number: int, text: str) -> Line:
+def _line(path: Path, number: int, text: str) -> LabelLine:
     """Name and class are divided by a comma, a tab or blanks; further words are the boxes of Kaggle's file."""
     words = [word for word in re.split(r"[,;\t ]+", text.strip()) if word]
     if len(words) == 1:
-        return Line(number, "", words[0])
+        return LabelLine(number, "", words[0])
     objects = {word for word in words[1:] if SYNSET.fullmatch(word)}
     if len(objects) > 1 or (len(words) > 2 and not objects):
         shown = ", ".join(sorted(objects)) or " ".join(words[1:4])
         raise ValueError(f"{path}, line {number}: {words[0]} has several classes ({shown}): give it one.")
-    return Line(number, _stem(words[0]), objects.pop() if objects else words[1])
+    return LabelLine(number, _stem(words[0]), objects.pop() if objects else words[1])
 
 
-def _label(path: Path, line: Line, classes: tuple[str, ...] | None) -> int:
+def _label(path: Path, line: LabelLine, classes: tuple[str, ...] | None) -> int:
     if classes is not None and line.label in classes:
         return classes.index(line.label)
     if classes is None and line.label in _index_of_synset():
@@ -115,7 +115,7 @@ def _keys(path: Path, names: Sequence[str], labels: dict[str, int]) -> list[str]
     return keys
 
 
-def _by_order(path: Path, lines: list[Line], names: Sequence[str], numbers: Numbers | None) -> FileLabels:
+def _by_order(path: Path, lines: list[LabelLine], names: Sequence[str], numbers: Numbers | None) -> FileLabels:
     """Labels of a file without names: its lines are in the order of the images."""
     wrong = next((line for line in lines if not line.label.isdecimal()), None)
     if wrong is not None:
@@ -139,7 +139,7 @@ def _by_order(path: Path, lines: list[Line], names: Sequence[str], numbers: Numb
     return FileLabels(np.array(values, np.int64), 1 + max(values))
 
 
-def _from_id(path: Path, line: Line, value: int) -> int:
+def _from_id(path: Path, line: LabelLine, value: int) -> int:
     synset = _synset_of_id(path.with_name("meta.mat")).get(value)
     if synset not in _index_of_synset():
         raise ValueError(f"{path}, line {line.number}: {value} is no ILSVRC2012_ID from 1 to 1000: correct it.")
@@ -164,7 +164,7 @@ def _synset_of_id(path: Path) -> dict[int, str]:
         raise ValueError(f"{path} is not the meta.mat of ILSVRC 2012 ({reason[:100]}): copy it again.") from error
 
 
-def _n_classes(lines: list[Line], labels: Int[np.ndarray, " N"], classes: tuple[str, ...] | None) -> int:
+def _n_classes(lines: list[LabelLine], labels: Int[np.ndarray, " N"], classes: tuple[str, ...] | None) -> int:
     if classes is not None:
         return len(classes)
     if any(SYNSET.fullmatch(line.label) for line in lines):
@@ -172,7 +172,7 @@ def _n_classes(lines: list[Line], labels: Int[np.ndarray, " N"], classes: tuple[
     return 1 + int(labels.max())
 
 
-def _number(line: Line) -> int:
+def _number(line: LabelLine) -> int:
     return int(line.label)
 
 

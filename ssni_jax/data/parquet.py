@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ssni_jax.core.pytree import ADDED
-from ssni_jax.data.checked_rows import Rows
+from ssni_jax.data.checked_rows import RowRange
 from ssni_jax.data.encoded import EncodedImage
 from ssni_jax.data.records import RecordImages
 from ssni_jax.data.resizing import Resizing, StoredSize
@@ -59,10 +59,10 @@ class Parquet(RecordImages):
         return _n_classes(self.path, self.split, self.label)
 
     @property
-    def row_range(self) -> Rows:
+    def row_range(self) -> RowRange:
         facts = [file.stat() for file in _files(self.path, self.split)]
         mark = " ".join(f"{fact.st_size} {fact.st_mtime_ns}" for fact in facts)
-        return Rows(Path(self.path), f"{self.split} {self.image} {self.label}", mark)
+        return RowRange(Path(self.path), f"{self.split} {self.image} {self.label}", mark)
 
     def known_labels(self) -> Int[np.ndarray, " N"]:
         """The labels of all images, from their own column: no image is read for them."""
@@ -85,7 +85,7 @@ class Parquet(RecordImages):
         return EncodedImage(content, int(self.known_labels()[i]), name)
 
 
-class Group(NamedTuple):
+class RowGroup(NamedTuple):
     """A row group: its file, number there, its rows in the split, and the row with which the file begins."""
 
     file: Path
@@ -131,13 +131,13 @@ def _opened(file: Path) -> Any:
 
 
 @functools.cache
-def _groups(path: str, split: str) -> tuple[Group, ...]:
+def _groups(path: str, split: str) -> tuple[RowGroup, ...]:
     groups, start = [], 0
     for file in _files(path, split):
         first, metadata = start, _opened(file).metadata
         for number in range(metadata.num_row_groups):
             stop = start + metadata.row_group(number).num_rows
-            groups.append(Group(file, number, start, stop, first))
+            groups.append(RowGroup(file, number, start, stop, first))
             start = stop
     if not start:
         raise ValueError(f"{path} has no rows in {split}: {AGAIN}.")

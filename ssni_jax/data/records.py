@@ -5,7 +5,7 @@ import abc
 import numpy as np
 from jaxtyping import Int
 
-from ssni_jax.data.checked_rows import CheckedRows, Rows, checked_rows
+from ssni_jax.data.checked_rows import CheckedRows, RowRange, checked_rows
 from ssni_jax.data.encoded import EncodedImages
 
 
@@ -19,7 +19,7 @@ class RecordImages(EncodedImages):
 
     @property
     @abc.abstractmethod
-    def row_range(self) -> Rows:
+    def row_range(self) -> RowRange:
         """Which rows these are, and a mark of the files that hold them."""
 
     @property

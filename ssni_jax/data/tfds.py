@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ssni_jax.core.pytree import ADDED
-from ssni_jax.data.checked_rows import Rows
+from ssni_jax.data.checked_rows import RowRange
 from ssni_jax.data.encoded import EncodedImage
 from ssni_jax.data.example import value_of
 from ssni_jax.data.records import RecordImages
@@ -44,13 +44,13 @@ class TfdsDirectory(RecordImages):
         return described(self.path).n_classes
 
     @property
-    def row_range(self) -> Rows:
+    def row_range(self) -> RowRange:
         rows, root = _slice(self.path, self.split), Path(self.path)
         shards = _shards(self.path, rows.name)
         files = [name for name, first, n in shards if first < rows.stop and first + n > rows.start]
         facts = [(root / name).stat() for name in (INFO, FEATURES, *files) if (root / name).is_file()]
         mark = " ".join(f"{fact.st_size} {fact.st_mtime_ns}" for fact in facts)
-        return Rows(root, f"{rows.name} {rows.start} {rows.stop}", mark)
+        return RowRange(root, f"{rows.name} {rows.start} {rows.stop}", mark)
 
     def __len__(self) -> int:
         rows = _slice(self.path, self.split)

@@ -40,7 +40,7 @@ def n_workers(environment: Mapping[str, str]) -> int:
     value = environment.get(DECODERS)
     if value is None:
         n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(n_cores, MOST_WORKERS) if n_cores > 1 else 0
+        return min(n_cores, MOST_WORKERS) if n_cores > 1 and sys.executable else 0
     if not value.isdigit():
         raise ValueError(f"{DECODERS} must be a whole number of processes, 0 for none, got {value!r}.")
     return int(value)
