@@ -18,10 +18,13 @@ def serve() -> None:
     while True:
         try:
             source, ids = pickle.load(sys.stdin.buffer)
-        except EOFError:
+        except (EOFError, pickle.UnpicklingError):
             return
-        answers.write(pickle.dumps(_answer(source, ids), pickle.HIGHEST_PROTOCOL))
-        answers.flush()
+        try:
+            answers.write(pickle.dumps(_answer(source, ids), pickle.HIGHEST_PROTOCOL))
+            answers.flush()
+        except BrokenPipeError:  # nobody is left to take the answer
+            os._exit(0)
 
 
 def _answer(source: object, ids: list[int]) -> object:

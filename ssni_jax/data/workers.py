@@ -30,7 +30,9 @@ START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from ssni_jax.
 
 def are_worth_it(source: Any, n_rows: int) -> bool:
     """Whether `n_rows` rows of a source are decoded in worker processes."""
-    if n_rows < FEWEST_ROWS or n_workers(os.environ) < 1:
+    # a class of a user's script is not known in another interpreter
+    is_ours = all(type(value).__module__.startswith("ssni_jax.") for value in (source, source.resizing))
+    if not is_ours or n_rows < FEWEST_ROWS or n_workers(os.environ) < 1:
         return False
     return len(source) * int(np.prod(source.image_shape[:2])) >= WORTH_PIXELS
 
@@ -100,6 +102,7 @@ class Worker:
         self.process = subprocess.Popen(
             [sys.executable, "-c", START, json.dumps(sys.path)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "JAX_PLATFORMS": "cpu"},
+            process_group=0,  # Ctrl-C is for this process, which ends its workers
         )  # fmt: skip
 
     def ask(self, request: Any) -> Any:

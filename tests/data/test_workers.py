@@ -12,6 +12,10 @@ from ssni_jax.data import ImageFolder, take, workers, write_image
 from ssni_jax.data.encoded import decoded_part
 
 
+class Own(ImageFolder):
+    """A class that a fresh interpreter cannot import."""
+
+
 @pytest.fixture
 def folder(tmp_path):
     for i in range(9):
@@ -60,6 +64,7 @@ def test_small_sources_and_few_rows_start_no_process(folder, monkeypatch):
     assert not workers.are_worth_it(folder, 9)
     monkeypatch.setattr(workers, "WORTH_PIXELS", 9 * 6 * 5)
     assert workers.are_worth_it(folder, 9) and not workers.are_worth_it(folder, 7)
+    assert not workers.are_worth_it(Own(folder.path, labels="name"), 9)
 
 
 def test_the_number_of_workers_follows_from_the_cores(monkeypatch):
