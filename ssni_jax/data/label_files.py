@@ -52,32 +52,37 @@ def labels_in(path: Path, names: Sequence[str], classes: tuple[str, ...] | None,
 
 
 def _lines(path: Path) -> list[LabelLine]:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no label file {path}: give one with a line of name and class per image.")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        texts = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not a text file: give one line of name and class per image.") from None
-    lines = [_line(path, n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
-    first = next(iter(text.splitlines()), "")
-    lines = lines[1:] if HEADER.match(first) else lines
+    numbered = [(n, text) for n, text in enumerate(texts, 1) if text.strip() and not (n == 1 and HEADER.match(text))]
+    lines = [_line(path, n, text) for n, text in numbered]
     if not lines:
         raise ValueError(f"{path} has no lines: give one line of name and class per image.")
     alone = [line for line in lines if not line.name]
     if alone and len(alone) < len(lines):
-        raise ValueError(f"{path}, line {alone[0].number}: {alone[0].label!r} is only one word, and other lines name "
-                         "an image and its class: give every image both.")  # fmt: skip
+        raise ValueError(
+            f"{path}, line {alone[0].number}: {alone[0].label!r} is only one word, and other lines name an image and "
+            "its class: give every image both."
+        )
     return lines
 
 
 def _line(path: Path, number: int, text: str) -> LabelLine:
-    """Name and class are divided by a comma, a tab or blanks; further words are the boxes of Kaggle's file."""
-    words = [word for word in re.split(r"[,;\t ]+", text.strip()) if word]
-    if len(words) == 1:
-        return LabelLine(number, "", words[0])
-    objects = {word for word in words[1:] if SYNSET.fullmatch(word)}
-    if len(objects) > 1 or (len(words) > 2 and not objects):
-        shown = ", ".join(sorted(objects)) or " ".join(words[1:4])
-        raise ValueError(f"{path}, line {number}: {words[0]} has several classes ({shown}): give it one.")
-    return LabelLine(number, _stem(words[0]), objects.pop() if objects else words[1])
+    """Name and class are divided by a comma, a tab or a blank; further words are the boxes of Kaggle's file."""
+    name, _, rest = re.sub(r"\s*[,;\t]\s*", "\t", text.strip()).partition("\t")
+    name, rest = (name, rest) if rest else (text.split()[0], " ".join(text.split()[1:]))
+    words = rest.split()
+    if not words:
+        return LabelLine(number, "", name)
+    objects = {word for word in words if SYNSET.fullmatch(word)}
+    if len(objects) > 1 or (len(words) > 1 and not objects):
+        shown = ", ".join(sorted(objects)) or " ".join(words[:3])
+        raise ValueError(f"{path}, line {number}: {name} has several classes ({shown}): give it one.")
+    return LabelLine(number, _stem(name), objects.pop() if objects else words[0])
 
 
 def _label(path: Path, line: LabelLine, classes: tuple[str, ...] | None) -> int:

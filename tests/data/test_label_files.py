@@ -42,7 +42,7 @@ def labels_of(source):
         "".join(f"val/{name}.JPEG\t{label}\n" for name, label in zip(NAMES[::-1], EXPECTED[::-1], strict=True)),
         BY_SYNSET,
         BY_SYNSET.replace(" ", ",").replace(".JPEG", ""),
-        "\ufeffimage,synset\n" + BY_SYNSET.replace(" ", ","),
+        "\ufeffimage,synset,x,y\n" + BY_SYNSET.replace(" ", ", "),
         "ImageId,PredictionString\n"
         + "".join(f"{name},{s} 1 2 3 4 {s} 5 6 7 8 \n" for name, s in zip(NAMES, SYNSETS, strict=True)),
     ],
@@ -102,6 +102,15 @@ def test_other_class_names_are_numbered_by_their_place_in_classes(folder):
 def test_a_label_file_that_does_not_fit_is_refused(folder, text, sentence):
     with pytest.raises(ValueError, match=sentence):
         folder(text).known_labels()
+
+
+def test_a_name_may_have_blanks_before_a_comma(tmp_path):
+    (tmp_path / "in").mkdir()
+    write_image(tmp_path / "in" / "my cat.png", np.zeros((4, 4, 3)))
+    (tmp_path / "labels.csv").write_text("my cat.png,3\n")
+    assert labels_of(ImageFolder(str(tmp_path / "in"), label_file=str(tmp_path / "labels.csv"))) == [3]
+    with pytest.raises(FileNotFoundError, match=r"There is no label file no\.txt"):
+        ImageFolder(str(tmp_path / "in"), label_file="no.txt").known_labels()
 
 
 def test_two_images_of_one_name_are_refused(folder, tmp_path):
