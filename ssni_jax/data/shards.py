@@ -86,14 +86,13 @@ def opened(path: Path, file_format: str, n_records: int) -> Shard:
     if not path.is_file():
         raise FileNotFoundError(f"There is no {path}, a shard that dataset_info.json names: {AGAIN}.")
     facts = path.stat()
-    shard = _opened(path, file_format, n_records, (facts.st_size, facts.st_mtime_ns))
+    shard = _OPENED[file_format](path, file_format, n_records, (facts.st_size, facts.st_mtime_ns))
     if isinstance(shard, ValueError):
         raise ValueError(*shard.args)
     return shard
 
 
-@functools.lru_cache(maxsize=256)
-def _opened(path: Path, file_format: str, n_records: int, mark: tuple[int, int]) -> Shard | ValueError:
+def _open(path: Path, file_format: str, n_records: int, mark: tuple[int, int]) -> Shard | ValueError:
     """The shard, or what is wrong with it: a damaged shard is looked at once, not for each of its records."""
     try:
         shard = SHARDS[file_format](path)
@@ -105,6 +104,13 @@ def _opened(path: Path, file_format: str, n_records: int, mark: tuple[int, int])
             f"or another one: {AGAIN}."
         )
     return shard
+
+
+# Of a tfrecord file only numbers are kept; every array_record file keeps a descriptor, of which a process has few.
+_OPENED = {
+    "tfrecord": functools.lru_cache(maxsize=4096)(_open),
+    "array_record": functools.lru_cache(maxsize=256)(_open),
+}
 
 
 def damaged(path: Path, i: int, what: str, offset: int | None = None) -> ValueError:
