@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ssni_jax.core.pytree import ADDED
-from ssni_jax.data.checked_rows import RowRange
+from ssni_jax.data.checked_rows import CheckedRows, RowRange
 from ssni_jax.data.encoded import EncodedImage
 from ssni_jax.data.example import value_of
 from ssni_jax.data.records import RecordImages
@@ -51,6 +51,14 @@ class TfdsDirectory(RecordImages):
         facts = [(root / name).stat() for name in (INFO, FEATURES, *files) if (root / name).is_file()]
         mark = " ".join(f"{fact.st_size} {fact.st_mtime_ns}" for fact in facts)
         return RowRange(root, f"{rows.name} {rows.start} {rows.stop}", mark)
+
+    def checked(self) -> CheckedRows:
+        """What is known of all rows; refused is also a shard that holds rows where none are said to be."""
+        info = described(self.path)
+        for name, _, n in _shards(self.path, _slice(self.path, self.split).name):
+            if n == 0 and (Path(self.path) / name).is_file():
+                opened(Path(self.path) / name, info.file_format, 0)
+        return super().checked()
 
     def __len__(self) -> int:
         rows = _slice(self.path, self.split)

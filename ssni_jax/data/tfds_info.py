@@ -69,8 +69,8 @@ def _not_understood(path: str, why: str) -> ValueError:
 
 def _split(dataset: str, split: Mapping[str, Any], file_format: str) -> Split:
     lengths = tuple(int(length) for length in split["shardLengths"])
-    if min(lengths, default=0) < 0:
-        raise ValueError("a shard of less than no records")
+    if min(lengths, default=0) < 0 or not isinstance(split["name"], str):
+        raise ValueError(f"split {split['name']!r} with shards of {lengths}")
     names = {"DATASET": dataset, "SPLIT": split["name"], "FILEFORMAT": file_format, "NUM_SHARDS": f"{len(lengths):05}"}
     template = split.get("filepathTemplate") or USUAL_NAMES
     files = []

@@ -129,6 +129,14 @@ def test_a_cut_tfrecord_is_named_with_the_record(both):
         TfdsDirectory(both[0], size=20).fingerprint  # noqa: B018
 
 
+def test_rows_of_a_shard_that_should_be_empty_are_refused(tmp_path):
+    path = write_tfds(tmp_path / "toy", IMAGES[:2], "tfrecord", (0, 2))
+    assert TfdsDirectory(path, size=20).known_labels().tolist() == [0, 1]
+    (tmp_path / "toy" / "toy-test.tfrecord-00000-of-00002").write_bytes(tfrecord([example(*IMAGES[2])]))
+    with pytest.raises(ValueError, match=r"00000-of-00002 holds 1 whole records, but dataset_info\.json says 0"):
+        TfdsDirectory(path, size=20).known_labels()
+
+
 def test_a_damaged_array_record_is_named(both):
     file = Path(both[1]) / "toy-test.array_record-00001-of-00002"
     whole = file.read_bytes()
