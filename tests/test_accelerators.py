@@ -1,4 +1,4 @@
-"""Programs of large jobs compile for a TPU slice and eight GPUs that are not there, and communicate outside of loops."""
+"""Programs of large jobs compile for a TPU slice and eight GPUs that are not there; none communicates in its loops."""
 
 import importlib.util
 import json
