@@ -18,7 +18,7 @@ from ssni_jax import __version__
 from ssni_jax.commands.arguments import check_local, check_name
 from ssni_jax.commands.overview import page
 from ssni_jax.commands.refusals import in_config, sentence
-from ssni_jax.lifecycle import REFUSED, PeerFailed, Stopper, several
+from ssni_jax.lifecycle import AGAIN, REFUSED, PeerFailed, Stopper, several
 from ssni_jax.lifecycle.supervisor import supervise
 
 COMMANDS = {
@@ -111,6 +111,8 @@ def leave(error: BaseException, stopper: Stopper, shows_traceback: bool) -> NoRe
     elif is_refusal and is_first:  # what all processes refuse is said once
         print(f"ssni: {sentence(located or error)}", file=sys.stderr, flush=True)
     code = REFUSED if is_refusal or is_peers else 1
+    if isinstance(error, TimeoutError):  # a process of the job, or a store, came too late: nothing is wrong with the input
+        code = AGAIN
     if is_joined:
         from ssni_jax.dist.peers import leave_together
 

@@ -1,11 +1,12 @@
 """How a process starts, stops and ends: environment, signals, exit codes, supervision. Nothing heavy is imported."""
 
-from ssni_jax.lifecycle.environment import heartbeat_s, n_processes, process_number, several
+from ssni_jax.lifecycle.environment import ALONE, heartbeat_s, membership, n_processes, process_number, several
 from ssni_jax.lifecycle.exits import AGAIN, COMPLETE, INTERRUPTED, REFUSED, PeerFailed, code_of, end_process
 from ssni_jax.lifecycle.stop import Stopper
 
 __all__ = [
     "AGAIN",
+    "ALONE",
     "COMPLETE",
     "INTERRUPTED",
     "REFUSED",
@@ -14,6 +15,7 @@ __all__ = [
     "code_of",
     "end_process",
     "heartbeat_s",
+    "membership",
     "n_processes",
     "process_number",
     "several",
