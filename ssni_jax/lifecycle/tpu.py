@@ -46,10 +46,10 @@ def metadata(name: str) -> str | None:
 
     host = os.environ.get("GCE_METADATA_IP", "metadata.google.internal")
     url = f"http://{host}/computeMetadata/v1/instance/attributes/{name}"
+    request = urllib.request.Request(url, headers={"Metadata-Flavor": "Google"})
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with suppress(OSError):
-        with direct.open(urllib.request.Request(url, headers={"Metadata-Flavor": "Google"}), timeout=ANSWER_S) as answer:
-            return answer.read().decode()
+    with suppress(OSError), direct.open(request, timeout=ANSWER_S) as answer:
+        return answer.read().decode()
     return None
 
 

@@ -36,6 +36,7 @@ The first task at the barrier: 0. Some timed out task names:
 
 
 RPC: /xla.coordination.CoordinationService/Barrier [type.googleapis.com/tensorflow.CoordinationServiceError='']"""
+SLICES = {"MEGASCALE_NUM_SLICES": "3", "MEGASCALE_SLICE_ID": "2"}
 JOB = {"JAX_COORDINATOR_ADDRESS": "host:1", "JAX_NUM_PROCESSES": "8", "JAX_PROCESS_ID": "0"}
 
 
@@ -84,10 +85,7 @@ def test_the_lowest_process_that_is_left_says_so():
         ({"SLURM_STEP_NODELIST": "a,b", "SLURM_NTASKS": "16", "SLURM_PROCID": "9"}, 9, 16),
         ({"SLURM_STEP_NODELIST": "a", "SLURM_NTASKS": "1", "SLURM_PROCID": "0"}, 0, 1),
         ({"TPU_WORKER_HOSTNAMES": "a,b,c", "TPU_WORKER_ID": "2"}, 2, 3),
-        (
-            {"TPU_WORKER_HOSTNAMES": "a,b", "TPU_WORKER_ID": "1", "MEGASCALE_NUM_SLICES": "3", "MEGASCALE_SLICE_ID": "2"},
-            *(5, 6),
-        ),
+        ({"TPU_WORKER_HOSTNAMES": "a,b", "TPU_WORKER_ID": "1", **SLICES}, 5, 6),
         ({"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3", "SLURM_NTASKS": "1"}, 3, 4),
         ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "7"}, 7, None),
     ],

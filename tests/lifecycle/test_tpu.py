@@ -12,7 +12,8 @@ def device(folder, vendor, number):
 
 
 @pytest.mark.parametrize(
-    ("vendor", "number", "expected"), [("0x1ae0", "0x0063", True), ("0x1ae0", "0x0042", False), ("0x8086", "0x0063", False)]
+    ("vendor", "number", "expected"),
+    [("0x1ae0", "0x0063", True), ("0x1ae0", "0x0042", False), ("0x8086", "0x0063", False)],
 )
 def test_a_chip_is_known_by_vendor_and_number(tmp_path, vendor, number, expected):
     assert not tpu.has_chips(tmp_path)
