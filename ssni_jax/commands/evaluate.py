@@ -1,7 +1,6 @@
 """`ssni evaluate` and `ssni judge`."""
 
 import dataclasses
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,12 +10,14 @@ import tyro
 
 from ssni_jax.commands.config import overridden, read_experiment
 from ssni_jax.commands.sanity import examined
+from ssni_jax.commands.sharing import Sharing
 from ssni_jax.core.describe import describe
 from ssni_jax.data import AdversarialImages
 from ssni_jax.dist import make_mesh, whole
 from ssni_jax.experiments import Evaluation
 from ssni_jax.experiments.fit import fitted
 from ssni_jax.jobs.evaluate import evaluate
+from ssni_jax.jobs.sharing import Share
 from ssni_jax.journal.evaluation import SANITY
 from ssni_jax.journal.status import status
 from ssni_jax.lifecycle import Stopper
@@ -24,7 +25,7 @@ from ssni_jax.zoo import resolve
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluate:
+class Evaluate(Sharing):
     """Clean and robust accuracy of the predictor of a config file; the same command resumes after a stop.
 
     Further flags override fields of the config, such as --attack.threat.eps 0.1 or --n-images 100; --fields lists them.
@@ -32,6 +33,7 @@ class Evaluate:
     """
 
     takes_overrides: ClassVar[bool] = True
+    STORED: ClassVar = ("workdir",)
     config: tyro.conf.Positional[Path]
     """A .py file that builds `experiment`, an Evaluation."""
     workdir: Path
@@ -45,15 +47,15 @@ class Evaluate:
         asked = overridden(built, overrides, f"ssni evaluate {self.config}")
         check_calibrated(built.defense, asked.defense)
         experiment = fitted(asked)
-        command = shlex.join(["ssni", "evaluate", str(self.config), "--workdir", str(self.workdir), *overrides])
+        command = self.with_flags(["ssni", "evaluate", str(self.config), "--workdir", str(self.workdir), *overrides])
         if self.sanity:
             predict = resolve(experiment.defense, whole(make_mesh()))
             examined(experiment, predict, out=self.workdir / SANITY)
-        run_evaluation(experiment, self.workdir, command)
+        run_evaluation(experiment, self.workdir, command, self.share)
 
 
 @dataclasses.dataclass(frozen=True)
-class Judge:
+class Judge(Sharing):
     """Judge adversarial images that exist already on the predictor of a config file: of another run, or foreign ones.
 
     Nothing is attacked. Each image is judged as `ssni evaluate` judges its own: clean, then under fresh draws.
@@ -61,6 +63,7 @@ class Judge:
     """
 
     takes_overrides: ClassVar[bool] = True
+    STORED: ClassVar = ("workdir",)
     config: tyro.conf.Positional[Path]
     """A .py file that builds `experiment`, an Evaluation; its attack is left out."""
     adversarial: Path
@@ -78,15 +81,17 @@ class Judge:
         check_calibrated(built.defense, asked.defense)
         experiment = fitted(asked)
         flags = ["--adversarial", str(self.adversarial), "--workdir", str(self.workdir), *overrides]
-        run_evaluation(experiment, self.workdir, shlex.join(["ssni", "judge", str(self.config), *flags]))
+        run_evaluation(
+            experiment, self.workdir, self.with_flags(["ssni", "judge", str(self.config), *flags]), self.share
+        )
 
 
-def run_evaluation(experiment: Evaluation, workdir: Path, command: str) -> None:
+def run_evaluation(experiment: Evaluation, workdir: Path, command: str, share: Share) -> None:
     """Evaluates, and prints where the run stands."""
     with Stopper(command) as stopper:
         with stopper.nothing_to_lose():
             predict = resolve(experiment.defense, whole(make_mesh()))
-        evaluate(experiment, predict, workdir, stopper)
+        evaluate(experiment, predict, workdir, stopper, share=share)
     if jax.process_index() == 0:
         print(f"{status(workdir)}\nNext: ssni report {workdir}")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 
 from ssni_jax.dist.service import exchanged
+from ssni_jax.files import write_bytes
 from ssni_jax.lifecycle import PeerFailed
 
 FAILED = "failed"
@@ -60,8 +61,7 @@ def check_shared(workdir: Path) -> None:
 
 def _written(token: Path) -> OSError | None:
     try:
-        token.parent.mkdir(parents=True, exist_ok=True)
-        token.touch()
+        write_bytes(token, b"")
     except OSError as error:
         return error
     return None

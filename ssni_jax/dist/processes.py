@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import jax
 
 from ssni_jax.dist.service import barrier
-from ssni_jax.lifecycle import ALONE, heartbeat_s, membership, n_processes
+from ssni_jax.lifecycle import SINGLE, heartbeat_s, membership, n_processes
 from ssni_jax.lifecycle.environment import Membership, scheduled
 
 GRACE_S = 60
@@ -85,7 +85,7 @@ def refused(place: Membership, error: Exception | None) -> ValueError:
         cause = "JAX does not recognise the launcher"
     return ValueError(
         f"this is process {place.number}{known} of a job ({NAMES[place.kind]}), and it cannot join the others ({cause}): "
-        f"{REMEDIES[place.kind]}, pass --shard i/n or --lease for processes that share no devices, or set {ALONE}=1 for "
+        f"{REMEDIES[place.kind]}, pass --shard i/n or --lease for processes that share no devices, or set {SINGLE}=1 for "
         "a single process."
     )
 
@@ -127,5 +127,5 @@ def _explained(environment: Mapping[str, str], timeout_s: int) -> str:
     return (
         f"Not all of the {n} processes reached {address} within {timeout_s} s;"
         " check that every process is started and that the address and port can be reached,"
-        f" or set {ALONE}=1 for a single process."
+        f" or set {SINGLE}=1 for a single process."
     )

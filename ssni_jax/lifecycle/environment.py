@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ssni_jax.lifecycle.tpu import workers_of_this_vm
 
 HEARTBEAT_S = 100
-ALONE = "SSNI_ALONE"
+SINGLE = "SSNI_ALONE"
 """Set to anything, it makes a process that joins no other, whatever else the environment says."""
 
 
@@ -26,7 +26,7 @@ def membership(environment: Mapping[str, str]) -> Membership | None:
 
     Looks in the order in which JAX does. The metadata server is asked on a machine with TPU chips only.
     """
-    if environment.get(ALONE):
+    if environment.get(SINGLE):
         return None
     place = _by_address(environment) or scheduled(environment)
     return None if place is None or place.n == 1 else place
