@@ -35,11 +35,12 @@ COMMANDS = {
     "bench": "bench.Bench",
     "train": "train.Train",
     "convert": "convert.Convert",
+    "merge": "merge.Merge",
     "status": "report.Status",
     "report": "report.Report",
 }
 """The module in `ssni_jax.commands` and the class of each command."""
-ALONE = ("compare", "convert", "status", "report")
+ALONE = ("compare", "convert", "merge", "status", "report")
 """The commands that look at files: they join no other process and need no supervisor, also inside a larger job."""
 MOST_CPU_DEVICES = 4
 DEBUG, TRACEBACK = "--debug", "SSNI_TRACEBACK"
