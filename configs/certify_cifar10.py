@@ -8,19 +8,19 @@ from ssni_jax.core.protocols import Predict
 from ssni_jax.data import Npz
 from ssni_jax.experiments import Certification
 from ssni_jax.networks import Perceptual
+from ssni_jax.published import Published
 from ssni_jax.purify import Defense, Vote
 from ssni_jax.recipes import consistency, consistency_released, dds, densepure, edm_one_step, pf_ode
-from ssni_jax.zoo import Pretrained
 
-classify = Pretrained("weights/cifar10-classifier")
-ddpm, edm = Pretrained("weights/ddpm-cifar10", "bfloat16"), Pretrained("weights/edm-cifar10", "bfloat16")
-distilled = Pretrained("weights/cd-lpips-cifar10", "bfloat16")
-finetuned = Pretrained("weights/consistency-purification-cifar10", "bfloat16")
+classify = Published("cifar10-classifier")
+ddpm, edm = Published("ddpm-cifar10", "bfloat16"), Published("edm-cifar10", "bfloat16")
+distilled = Published("cd-lpips-cifar10", "bfloat16")
+finetuned = Published("consistency-purification-cifar10", "bfloat16")
 
 
 def certification(name: str, defense: Predict) -> Certification:
     """Every 20th test image, N0 = 100, N = 100,000, alpha = 0.001."""
-    distance = Perceptual(Pretrained("weights/lpips_v0.1_vgg"), size=224)
+    distance = Perceptual(Published("lpips_v0.1_vgg"), size=224)
     images = Npz("data/cifar10/cifar10_test.npz")
     return Certification(name, defense, images, n_estimation=100_000, every=20, distance=distance, batch_size=1024)
 

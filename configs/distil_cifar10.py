@@ -3,10 +3,10 @@
 from ssni_jax.data import Npz
 from ssni_jax.experiments import Training
 from ssni_jax.networks import Perceptual, SongUNetConfig
+from ssni_jax.published import Published
 from ssni_jax.training import Mirror, RAdam, consistency_distillation
-from ssni_jax.zoo import Pretrained
 
-TEACHER = Pretrained("weights/edm-cifar10")  # edm_cifar10_ema of the same code, by `ssni convert`
+TEACHER = Published("edm-cifar10")
 
 experiment = Training(
     name="cifar10-consistency",
@@ -24,9 +24,7 @@ experiment = Training(
         dtype="bfloat16",
     ),
     start=TEACHER,
-    loss=consistency_distillation(
-        TEACHER, distance=Perceptual(Pretrained("weights/lpips_v0.1_vgg")), augment=(Mirror(),)
-    ),
+    loss=consistency_distillation(TEACHER, distance=Perceptual(Published("lpips_v0.1_vgg")), augment=(Mirror(),)),
     images=Npz("data/cifar10/cifar10_train_*.npz"),
     optimizer=RAdam(learning_rate=4e-4),
     batch_size=512,

@@ -3,10 +3,10 @@
 from ssni_jax.data import ImageFolder
 from ssni_jax.experiments import Training
 from ssni_jax.networks import AdmUNetConfig, ConsistencyCoefficients, Perceptual
+from ssni_jax.published import Published
 from ssni_jax.training import Average, ConstantLevels, RAdam, consistency_distillation
-from ssni_jax.zoo import Pretrained
 
-TEACHER = Pretrained("weights/edm-imagenet64")  # edm_imagenet64_ema.pt, by `ssni convert --set training_mode=edm`
+TEACHER = Published("edm-imagenet64")
 
 experiment = Training(
     name="imagenet64-consistency",
@@ -16,7 +16,7 @@ experiment = Training(
         TEACHER,
         ConsistencyCoefficients(label_scale=250.0),
         curriculum=ConstantLevels(40),
-        distance=Perceptual(Pretrained("weights/lpips_v0.1_vgg")),
+        distance=Perceptual(Published("lpips_v0.1_vgg")),
         target=Average(0.95),
         n_classes=1000,
     ),

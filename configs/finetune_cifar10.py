@@ -6,8 +6,8 @@
 from ssni_jax.data import Npz
 from ssni_jax.experiments import Training
 from ssni_jax.networks import ConsistencyCoefficients, Perceptual, Snapped, SongUNetConfig
+from ssni_jax.published import Published
 from ssni_jax.training import ConsistencyFineTuning, Mirror, RAdam
-from ssni_jax.zoo import Pretrained
 
 experiment = Training(
     name="cifar10-consistency-finetuned",
@@ -24,10 +24,10 @@ experiment = Training(
         resample_filter=(1, 3, 3, 1),
         dtype="bfloat16",
     ),
-    start=Pretrained("weights/cd-lpips-cifar10"),  # checkpoint_80 of OpenAI's JAX code, by `ssni convert`
+    start=Published("cd-lpips-cifar10"),
     loss=ConsistencyFineTuning(
         Snapped(ConsistencyCoefficients(label_scale=0.25)),
-        distance=Perceptual(Pretrained("weights/lpips_v0.1_vgg"), size=224),
+        distance=Perceptual(Published("lpips_v0.1_vgg"), size=224),
         augment=(Mirror(),),
     ),
     images=Npz("data/cifar10/cifar10_train_*.npz"),

@@ -6,16 +6,16 @@ The authors have not released this setting: it is CIFAR-10's, with a smaller lea
 from ssni_jax.data import ImageFolder
 from ssni_jax.experiments import Training
 from ssni_jax.networks import AdmUNetConfig, ConsistencyCoefficients, Perceptual
+from ssni_jax.published import Published
 from ssni_jax.training import ConsistencyFineTuning, Mirror, RAdam
-from ssni_jax.zoo import Pretrained
 
 experiment = Training(
     name="imagenet64-consistency-finetuned",
     network=AdmUNetConfig(resolution=64, label_dim=1000, dropout=0.0, dtype="bfloat16", remat="blocks"),
-    start=Pretrained("weights/cd-imagenet64"),  # cd_imagenet64_lpips.pt, by `ssni convert`
+    start=Published("cd-imagenet64"),
     loss=ConsistencyFineTuning(
         ConsistencyCoefficients(label_scale=250.0),
-        distance=Perceptual(Pretrained("weights/lpips_v0.1_vgg"), size=224),
+        distance=Perceptual(Published("lpips_v0.1_vgg"), size=224),
         augment=(Mirror(),),
         n_classes=1000,
     ),

@@ -3,8 +3,8 @@
 from ssni_jax.data import Npz
 from ssni_jax.experiments import Training
 from ssni_jax.networks import Perceptual, SongUNetConfig
+from ssni_jax.published import Published
 from ssni_jax.training import Mirror, RAdam, consistency_training
-from ssni_jax.zoo import Pretrained
 
 experiment = Training(
     name="cifar10-consistency-ct",
@@ -21,7 +21,7 @@ experiment = Training(
         resample_filter=(1, 3, 3, 1),
         dtype="bfloat16",
     ),
-    loss=consistency_training(distance=Perceptual(Pretrained("weights/lpips_v0.1_vgg")), augment=(Mirror(),)),
+    loss=consistency_training(distance=Perceptual(Published("lpips_v0.1_vgg")), augment=(Mirror(),)),
     images=Npz("data/cifar10/cifar10_train_*.npz"),
     optimizer=RAdam(learning_rate=4e-4),
     batch_size=512,

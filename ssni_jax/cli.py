@@ -19,6 +19,7 @@ from ssni_jax.commands.arguments import check_independent, check_name, is_indepe
 from ssni_jax.commands.overview import page
 from ssni_jax.commands.refusals import in_config, sentence
 from ssni_jax.lifecycle import AGAIN, REFUSED, SINGLE, PeerFailed, Stopper, several
+from ssni_jax.lifecycle.compilers import prepare_compilers, targets_in
 from ssni_jax.lifecycle.supervisor import supervise
 
 COMMANDS = {
@@ -34,15 +35,17 @@ COMMANDS = {
     "check-gradient": "check_gradient.CheckGradient",
     "bench": "bench.Bench",
     "train": "train.Train",
+    "fetch-list": "fetch_list.FetchList",
     "convert": "convert.Convert",
     "merge": "merge.Merge",
     "status": "report.Status",
     "report": "report.Report",
 }
 """The module in `ssni_jax.commands` and the class of each command."""
-ALONE = ("compare", "convert", "merge", "status", "report")
+ALONE = ("compare", "convert", "fetch-list", "merge", "status", "report")
 """The commands that look at files: they join no other process and need no supervisor, also inside a larger job."""
 MOST_CPU_DEVICES = 4
+ESTIMATE = "--estimate"
 DEBUG, TRACEBACK = "--debug", "SSNI_TRACEBACK"
 
 
@@ -54,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if is_independent(arguments):
         os.environ[SINGLE] = "1"
     environment = {**os.environ, **({TRACEBACK: "1"} if DEBUG in given else {})}
+    if ESTIMATE in arguments:
+        prepare_compilers(targets_in(arguments), os.environ)
     if arguments[0] not in ALONE and several(environment):
         supervise(environment)  # goes on in a child process
     with Stopper(shlex.join(["ssni", *arguments])) as stopper, stopper.nothing_to_lose():

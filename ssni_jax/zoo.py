@@ -11,7 +11,9 @@ import jax
 
 from ssni_jax.convert import Place, place, read_about, read_arrays, stored_file
 from ssni_jax.core.annotations import misfit, misfit_of_fields
-from ssni_jax.core.describe import rebuild
+from ssni_jax.core.describe import describe, rebuild
+from ssni_jax.core.protocols import NoiseSchedule
+from ssni_jax.core.pytree import ADDED
 from ssni_jax.core.types import Tree
 from ssni_jax.files.checked import checked, read_checked
 from ssni_jax.networks import (
@@ -86,11 +88,13 @@ class Pretrained:
 
     It stands in a configuration where the network will be; `resolve` puts the network there. Calling it loads and calls
     the network, for a quick look: under jit its weights would become constants. `dtype` is what it computes in, such as
-    "bfloat16"; None as it was stored. Parameters, and with them the fingerprint, are the same in either.
+    "bfloat16"; None as it was stored. Parameters, and with them the fingerprint, are the same in either. `coefficients`
+    stand around a denoiser instead of the stored ones.
     """
 
     name: str
     dtype: str | None = None
+    coefficients: Any = dataclasses.field(default=None, metadata=ADDED)
 
     @property
     def path(self) -> Path:
@@ -120,7 +124,13 @@ class Pretrained:
                 f"There is no stored network {self.name!r}: give one of {', '.join(bundled())}, "
                 "or the path of a .safetensors file without its ending."
             )
-        return checked(stored_file(self.path, ".json"), read_about(self.path), StoredNetwork, RESTORE)
+        about = checked(stored_file(self.path, ".json"), read_about(self.path), StoredNetwork, RESTORE)
+        return about if self.coefficients is None else {**about, "coefficients": describe(self.coefficients)}
+
+    def with_continuous_labels(self, schedule: NoiseSchedule) -> "Pretrained":
+        """The same network told 999 t of `schedule` instead of a table's index; other coefficients are left alone."""
+        continuous = getattr(_around(self).get("coefficients"), "continuous", None)
+        return self if continuous is None else dataclasses.replace(self, coefficients=continuous(schedule))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.load()(*args, **kwargs)
@@ -157,6 +167,9 @@ def stored_denoisers(tree: Tree) -> list[Pretrained]:
 
 def check_fit(predict: Tree, image_shape: tuple[int, ...]) -> None:
     """Refuses images of another size or number of channels than a stored denoiser of the predictor takes."""
+    sizes = {purify.size for purify in getattr(predict, "purifiers", ()) if getattr(purify, "size", None)}
+    if sizes:  # the purifier resizes
+        image_shape = (max(sizes), max(sizes), image_shape[-1])
     for stored in stored_denoisers(predict):
         if tuple(image_shape) != stored.image_shape:
             raise ValueError(
@@ -191,20 +204,28 @@ def _shown(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-@functools.cache
 def _load(stored: Pretrained, sharding: Place) -> Tree:
+    return wrapped(_network(dataclasses.replace(stored, coefficients=None), sharding), _around(stored))
+
+
+@functools.cache
+def _network(stored: Pretrained, sharding: Place) -> Network:
     graphdef, shapes = _shape(stored)
     weights, file = read_arrays(stored.path), stored_file(stored.path, ".json")
     try:
         state = place(weights, shapes, sharding)
     except ValueError as error:
         raise ValueError(f"{file} and its weights do not belong together ({error}): {RESTORE}.") from error
-    return wrapped(Network(graphdef, state), _around(stored))
+    return Network(graphdef, state)
+
+
+def _outline(stored: Pretrained) -> Tree:
+    return wrapped(_network_outline(dataclasses.replace(stored, coefficients=None)), _around(stored))
 
 
 @functools.cache
-def _outline(stored: Pretrained) -> Tree:
-    return wrapped(Network(*_shape(stored)), _around(stored))
+def _network_outline(stored: Pretrained) -> Network:
+    return Network(*_shape(stored))
 
 
 def _around(stored: Pretrained) -> dict[str, Any]:

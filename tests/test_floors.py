@@ -14,7 +14,7 @@ FLOORS = (
     ("purify",),
     ("training", "evals", "recipes"),
     ("zoo",),
-    ("presets",),
+    ("presets", "published"),
     ("experiments",),
     ("journal",),
     ("jobs", "report"),

@@ -1,5 +1,6 @@
 """Reading a config file and the flags that override its fields."""
 
+import contextlib
 import dataclasses
 import runpy
 import sys
@@ -16,14 +17,41 @@ import tyro
 
 from ssni_jax.commands.parsing import parsed
 from ssni_jax.commands.refusals import CONFIG, refused_config
+from ssni_jax.experiments.choices import Chosen
 
 T = TypeVar("T")
+FIELDS = "--fields"
 NESTED = ("objective",)  # fields whose own fields may be a value or None
 
 
 def read_experiment(config: Path, kind: type[T]) -> T:
-    """The `experiment` that a config file builds, an instance of `kind`."""
-    return _checked(config, build(config).get("experiment"), kind)
+    """The `experiment` that a config file builds, an instance of `kind`; of one with choices, that of its defaults."""
+    return read_chosen(config, kind, (), "")[0]
+
+
+def read_chosen(config: Path, kind: type[T], flags: Sequence[str], prog: str) -> tuple[T, list[str]]:
+    """The `experiment` of a config file under the choices that flags make, and the flags that are left."""
+    built, rest = build(config).get("experiment"), list(flags)
+    if isinstance(built, Chosen):
+        choices, rest = _choices(built.choices, rest, prog)
+        built = built.build(choices)
+    return _checked(config, built, kind), rest
+
+
+def parsed_choices(built: Any, flags: Sequence[str], prog: str) -> Any:
+    """What a config has built, under the choices that flags make if it has choices; other flags are refused."""
+    if not isinstance(built, Chosen):
+        return built
+    return built.build(parsed(type(built.choices), default=built.choices, args=list(flags), prog=prog))
+
+
+def _choices(default: Any, flags: list[str], prog: str) -> tuple[Any, list[str]]:
+    """The choices after their flags, and the other flags; --fields shows the choices and is left."""
+    if FIELDS in flags:
+        with contextlib.suppress(SystemExit):
+            parsed(type(default), default=default, args=["--help"], prog=prog)
+        return default, flags
+    return parsed(type(default), default=default, args=flags, prog=prog, return_unknown_args=True)
 
 
 def read_experiments(config: Path, kind: type[T]) -> tuple[T, ...]:
@@ -69,7 +97,7 @@ def _named(experiment: Any) -> str:
 
 def overridden(experiment: T, flags: Sequence[str], prog: str) -> T:
     """The experiment with its fields replaced by flags; --fields lists them."""
-    flags = ["--help" if flag == "--fields" else flag for flag in flags]
+    flags = ["--help" if flag == FIELDS else flag for flag in flags]
     narrowed = _narrowed(experiment)
     return _widened(parsed(type(narrowed), default=narrowed, args=flags, prog=prog), experiment)
 

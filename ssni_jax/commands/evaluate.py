@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import jax
 import tyro
 
-from ssni_jax.commands.config import overridden, read_experiment
+from ssni_jax.commands.config import overridden, read_chosen
+from ssni_jax.commands.estimate import Estimates, needed
 from ssni_jax.commands.sanity import examined
 from ssni_jax.commands.sharing import Sharing
 from ssni_jax.core.describe import describe
@@ -17,6 +18,7 @@ from ssni_jax.dist import make_mesh, whole
 from ssni_jax.experiments import Evaluation
 from ssni_jax.experiments.fit import fitted
 from ssni_jax.jobs.evaluate import evaluate
+from ssni_jax.jobs.plan import facts_of, plan_evaluation, seconds_per_call
 from ssni_jax.jobs.sharing import Share
 from ssni_jax.journal.evaluation import SANITY
 from ssni_jax.journal.status import status
@@ -25,7 +27,7 @@ from ssni_jax.zoo import resolve
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluate(Sharing):
+class Evaluate(Sharing, Estimates):
     """Clean and robust accuracy of the predictor of a config file; the same command resumes after a stop.
 
     Further flags override fields of the config, such as --attack.threat.eps 0.1 or --n-images 100; --fields lists them.
@@ -36,22 +38,25 @@ class Evaluate(Sharing):
     STORED: ClassVar = ("workdir",)
     config: tyro.conf.Positional[Path]
     """A .py file that builds `experiment`, an Evaluation."""
-    workdir: Path
+    workdir: Path | None = None
     """Directory of the records, shared by all processes and jobs that work on this evaluation."""
     sanity: bool = False
     """First check the attack on 16 images as `ssni sanity` does; the table goes into the report."""
 
     def run(self, overrides: Sequence[str]) -> None:
         """Evaluates what has no record yet, then prints where the run stands."""
-        built = read_experiment(self.config, Evaluation)
-        asked = overridden(built, overrides, f"ssni evaluate {self.config}")
+        program = f"ssni evaluate {self.config}"
+        built, rest = read_chosen(self.config, Evaluation, overrides, program)
+        asked = overridden(built, rest, program)
         check_calibrated(built.defense, asked.defense)
-        experiment = fitted(asked)
-        command = self.with_flags(["ssni", "evaluate", str(self.config), "--workdir", str(self.workdir), *overrides])
+        if self.estimate:
+            return self.show(lambda target: plan_evaluation(asked, target, facts_of(asked)), seconds_per_call(asked))
+        workdir, experiment = needed(self.workdir), fitted(asked)
+        command = self.with_flags(["ssni", "evaluate", str(self.config), "--workdir", str(workdir), *overrides])
         if self.sanity:
             predict = resolve(experiment.defense, whole(make_mesh()))
-            examined(experiment, predict, out=self.workdir / SANITY)
-        run_evaluation(experiment, self.workdir, command, self.share)
+            examined(experiment, predict, out=workdir / SANITY)
+        run_evaluation(experiment, workdir, command, self.share)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,10 +79,11 @@ class Judge(Sharing):
 
     def run(self, overrides: Sequence[str]) -> None:
         """Judges what has no record yet, then prints where the run stands."""
-        built = read_experiment(self.config, Evaluation)
+        program = f"ssni judge {self.config}"
+        built, rest = read_chosen(self.config, Evaluation, overrides, program)
         given = AdversarialImages(str(self.adversarial))
         base = dataclasses.replace(built, attack=None, adversarial=given)
-        asked = overridden(base, overrides, f"ssni judge {self.config}")
+        asked = overridden(base, rest, program)
         check_calibrated(built.defense, asked.defense)
         experiment = fitted(asked)
         flags = ["--adversarial", str(self.adversarial), "--workdir", str(self.workdir), *overrides]

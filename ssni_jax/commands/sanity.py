@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from ssni_jax.commands.config import overridden, read_experiment
+from ssni_jax.commands.config import overridden, read_chosen
 from ssni_jax.core.rng import root_key, sample_keys
 from ssni_jax.data import take
 from ssni_jax.data.loader import process_slice
@@ -55,8 +55,9 @@ class Sanity:
 
     def run(self, overrides: Sequence[str]) -> None:
         """Prints a line per check as it is finished, then the table."""
-        built = read_experiment(self.config, Evaluation)
-        experiment = fitted(overridden(built, overrides, f"ssni sanity {self.config}"))
+        program = f"ssni sanity {self.config}"
+        built, rest = read_chosen(self.config, Evaluation, overrides, program)
+        experiment = fitted(overridden(built, rest, program))
         predict = resolve(experiment.defense, whole(make_mesh()))
         rows = examined(experiment, predict, self.n_images, self.n_queries, self.out)
         flags = " ".join(["--workdir", "RUNS", *overrides])

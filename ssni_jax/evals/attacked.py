@@ -11,8 +11,10 @@ from jaxtyping import Array, Bool, Float, Shaped
 from ssni_jax.attacks import Attack, Attacked, Objective
 from ssni_jax.core.types import Images, Keys, Labels, Tree
 from ssni_jax.dist import by_rows, whole
+from ssni_jax.evals.sharing import SharedJit
 
 LONGEST_CHUNK = 25
+STATE = 4  # the argument of `advance` that is given away
 
 Curves = Float[Array, "n B"]
 
@@ -59,7 +61,7 @@ def make_driver(mesh: Mesh, attack: Attack, n_chunk: int | None = None, stops_ev
     `stops_every` divides the number of iterations made.
     """
     if n_chunk is None:
-        n_chunk = 1 if jax.default_backend() == "cpu" else _longest(attack.n_iterations, stops_every)
+        n_chunk = 1 if platform_of(mesh) == "cpu" else _longest(attack.n_iterations, stops_every)
 
     def init(values: tuple[Attack, Objective], keys: Keys, x: Images, y: Labels) -> Tree:
         attack, objective = values
@@ -94,11 +96,16 @@ def make_driver(mesh: Mesh, attack: Attack, n_chunk: int | None = None, stops_ev
 
     return Driver(
         n_chunk,
-        jax.jit(begun),
-        jax.jit(advanced, donate_argnames="state"),
-        jax.jit(lambda attack, state: by_rows(mesh, lambda attack, state: attack.result(state))(attack, state)),
+        SharedJit(begun),
+        SharedJit(advanced, donate=(STATE,)),
+        SharedJit(lambda attack, state: by_rows(mesh, lambda attack, state: attack.result(state))(attack, state)),
         jax.jit(_summary, out_shardings=whole(mesh)),
     )
+
+
+def platform_of(mesh: Mesh) -> str:
+    """What the devices of a mesh are: "cpu", "gpu" or "tpu"."""
+    return mesh.devices.flat[0].platform
 
 
 def _summary(loss: Curves, broken: Curves, last: Any, mask: Shaped[Array, " B"], falls_at: Any) -> ChunkSummary:

@@ -94,14 +94,36 @@ def nfe_of_all_steps(predict: Any) -> float:
 
 
 def flops_per_image(predict: Any, load: Load, nfe: float) -> float:
-    """Floating point operations XLA counts in one denoiser call, times the calls, plus one classifier call.
+    """Floating point operations XLA counts in one denoiser call, times the calls, plus one classifier call."""
+    denoiser, classifier = network_flops(predict, load.x.shape[1:])
+    return nfe * denoiser + n_votes(predict) * classifier
+
+
+def network_flops(predict: Any, image_shape: tuple[int, ...]) -> tuple[float, float]:
+    """Operations of one call of the denoiser, and of the classifier, for one image; networks may be shapes.
 
     One call at a time, because XLA counts the body of a loop once however often it runs.
     """
-    one = load.x[:1]
-    calls = [counted(lambda denoise, x: denoise(x, jnp.ones(1)), p.denoise, one) for p in predict.purifiers]
-    classify = counted(lambda bare, keys, x: bare(keys, x), predict.undefended(), load.keys[:1], one)
-    return nfe * sum(calls) + n_votes(predict) * classify
+    calls = [
+        counted(lambda denoise, x: denoise(x, jnp.ones(1)), p.denoise, _one(p, image_shape)) for p in denoising(predict)
+    ]
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+    one = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    return sum(map(of, denoising(predict))), counted(
+        lambda bare, keys, x: bare(keys, x), predict.undefended(), keys, one
+    )
+
+
+def denoising(predict: Any) -> list[Any]:
+    """The purifiers of a predictor that have rounds, whose denoiser is called."""
+    return [purify for purify in predict.purifiers if purify.rounds]
+
+
+def _one(purify: Any, image_shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+    """One image of the size at which a purifier works."""
+    side = getattr(purify, "size", None)
+    shape = image_shape if side is None else (side, side, image_shape[-1])
+    return jax.ShapeDtypeStruct((1, *shape), jnp.float32)
 
 
 def counted(function: Callable[..., Any], *arguments: Any) -> float:

@@ -1,7 +1,6 @@
 """The one compiled "purify and classify": ragged walks on every device, rows dealt to equally long queues."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ from jax.sharding import Mesh
 from ssni_jax.core.protocols import Measurable, Measured, Predict, Trace
 from ssni_jax.core.types import Images, Keys
 from ssni_jax.dist import by_rows, rows
+from ssni_jax.evals.sharing import SharedJit
 from ssni_jax.solvers import ragged
 
 Prediction = Callable[[Any, Keys, Images], Trace]
@@ -23,8 +23,7 @@ def make_predict(mesh: Mesh, n_slots: int) -> Prediction:
     of t. Levels that look at their batch see the whole of it.
     """
 
-    @partial(jax.jit, out_shardings=rows(mesh))  # left to itself XLA may replicate, and a process would keep all rows
-    def predict(predict: Predict, keys: Keys, x: Images) -> Trace:
+    def predicted(predict: Predict, keys: Keys, x: Images) -> Trace:
         predict = predict.ragged(n_slots)
         if not isinstance(predict, Measurable):
             return by_rows(mesh, lambda predict, keys, x: predict.trace(keys, x))(predict, keys, x)
@@ -34,7 +33,8 @@ def make_predict(mesh: Mesh, n_slots: int) -> Prediction:
         trace = by_rows(mesh, _trace_at)(predict, *moved)
         return jax.tree.map(lambda v: v[jnp.argsort(dealt)], trace)
 
-    return predict
+    # Left to itself XLA may replicate, and a process would keep all rows.
+    return SharedJit(predicted, out_shardings=rows(mesh))
 
 
 def _trace_at(predict: Measurable, keys: Keys, x: Images, measured: Measured) -> Trace:

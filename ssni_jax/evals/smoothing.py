@@ -18,6 +18,7 @@ from ssni_jax.core.rng import fold
 from ssni_jax.core.types import Images, Level, PredictFn
 from ssni_jax.dist import by_rows, rows, whole
 from ssni_jax.evals.quality import psnr, ssim
+from ssni_jax.evals.sharing import SharedJit
 
 Tallies = Int[Array, "D T K"]
 Count = Callable[[Any, Draws, Tallies, tuple[int, int]], Tallies]
@@ -72,7 +73,7 @@ def make_count(mesh: Mesh, batch_size: int) -> Count:
     def count(predict: PredictFn, draws: Draws, tallies: Tallies, batches: tuple[Any, Any]) -> Tallies:
         return by_rows(mesh, part)((predict, draws, batches), jnp.arange(n_devices), tallies)
 
-    return jax.jit(count, donate_argnames="tallies")
+    return SharedJit(count, donate=(2,))
 
 
 def empty_tallies(mesh: Mesh, n_tallies: int, n_columns: int) -> Tallies:
@@ -106,4 +107,4 @@ def make_measure(mesh: Mesh) -> Callable[..., Quality]:
         task = predict, distance, draws.root, number
         return by_rows(mesh, part)(task, draws.ids, draws.images, draws.sigma)
 
-    return jax.jit(measure, out_shardings=whole(mesh))
+    return SharedJit(measure, out_shardings=whole(mesh))

@@ -6,9 +6,8 @@ from typing import ClassVar, Literal
 from ssni_jax.attacks import Attack, Ensemble, Objective, Pgd
 from ssni_jax.core.protocols import Predict
 from ssni_jax.data import Source
-from ssni_jax.data.labels import check_labels
 from ssni_jax.experiments.field_types import check_types
-from ssni_jax.experiments.selection import check_n_images, check_positive, check_seeds, chosen_ids
+from ssni_jax.experiments.selection import check_positive, check_seeds, chosen_ids
 
 Precision = Literal["default", "high", "highest"]
 KeptImages = Literal["float32", "uint8"]
@@ -60,8 +59,8 @@ class Evaluation:
             check_positive(self, "judge_every")
         if self.keep_images not in ("float32", "uint8"):
             raise ValueError(f'keep_images must be "float32" or "uint8", got {self.keep_images!r}.')
-        check_labels(self.images, ())
-        check_n_images(self.n_images, self.images)
+        if self.n_images is not None and self.n_images < 1:
+            raise ValueError(f"n_images must be at least 1, or None for all, got {self.n_images}.")
 
     @property
     def SPEED(self) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ def fitted(experiment: T) -> T:
     ValueError where images have another shape than the networks take, or labels that the classifier does not have.
     """
     predict, images = experiment.defense, seen_by(experiment.defense, experiment.images)  # type: ignore[attr-defined]
+    check_labels(images, ())
     check_fit(predict, images.image_shape)
     check_budgets(getattr(experiment, "attack", None), images.image_shape)
     check_n_images(experiment.n_images, images)  # type: ignore[attr-defined]

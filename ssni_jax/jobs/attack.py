@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
@@ -103,7 +102,7 @@ class Attacking:
         init = self.programs.compiled("init", self.driver.init, *values, x, y)
         state = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=x.sharding), init.out_info)
         name = ("advance", n_chunk)
-        advance = self.programs.compiled(name, self.driver.advance, *values, jnp.asarray(0), state, x, y)
+        advance = self.programs.compiled(name, self.driver.advance, *values, np.int32(0), state, x, y)
         result = self.programs.compiled("result", self.driver.result, self.attack, state)
         chunk, mask = advance.out_info, jax.ShapeDtypeStruct(y.shape, bool, sharding=y.sharding)
         shown = chunk.loss, chunk.broken, 0, mask, 0.0
@@ -121,7 +120,7 @@ class Attacking:
         begun = saved - before
         while i < n:
             n_made = min(self.driver.n_chunk, n - i)
-            chunk = self.driver.advance(self.attack, self.objective, keys, jnp.asarray(i), state, x, y)
+            chunk = self.driver.advance(self.attack, self.objective, keys, np.int32(i), state, x, y)
             summary = self._summary(chunk, n_made, rows["mask"])
             state, i = chunk.state, i + n_made
             curve["loss"] += summary.loss[:n_made].tolist()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jax.sharding import Mesh
 
 from ssni_jax.attacks import Ensemble
 from ssni_jax.attacks.ensemble import CLEAN
@@ -50,8 +51,9 @@ class EnsembleJob(EvaluationJob):
         journal: Journal,
         command: str,
         programs: CompiledPrograms | None = None,
+        mesh: Mesh | None = None,
     ):
-        super().__init__(experiment, predict, None, journal, command, programs)
+        super().__init__(experiment, predict, None, journal, command, programs, mesh)
         self.ensemble, self.attackings = attack, {}
         self.objective = experiment.objective.of(predict)
 
@@ -88,6 +90,11 @@ class EnsembleJob(EvaluationJob):
             super().prepare(unit, loaded)
         batch = self._batch(loaded)
         self._program(unit).compile(batch.keys, batch.rows["image"], batch.rows["label"])
+
+    def compile_all(self, keys: Any, x: Any, y: Any) -> None:
+        for name in self.ensemble.stages:
+            self._program(WorkUnit(f"{STAGE}{name}", (0,), name)).compile(keys, x, y)
+        super().compile_all(keys, x, y)
 
     def first_of_each_stage(self, first: WorkUnit) -> list[WorkUnit]:
         stages = [WorkUnit(f"{STAGE}{name}", first.ids, name) for name in self.ensemble.stages]

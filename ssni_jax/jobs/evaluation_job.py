@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from ssni_jax.core.describe import describe
 from ssni_jax.core.protocols import Predict, Trace
@@ -51,9 +52,10 @@ class EvaluationJob:
         journal: Journal,
         command: str,
         programs: CompiledPrograms | None = None,
+        mesh: Mesh | None = None,
     ):
         self.experiment, self.predict, self.journal, self.command = experiment, predict, journal, command
-        self.name, self.mesh, self.programs = experiment.name, make_mesh(), programs or CompiledPrograms()
+        self.name, self.mesh, self.programs = experiment.name, mesh or make_mesh(), programs or CompiledPrograms()
         self.root = root_key(experiment.seed)
         self.votes = n_votes(predict)
         self.n_draws = 0 if not self.is_attacked else -(-experiment.n_draws // self.votes) * self.votes
@@ -120,14 +122,21 @@ class EvaluationJob:
         if self.classify is not None:  # another stage has compiled it, for the same shapes
             return
         batch = self._batch(loaded)
-        x, y = batch.rows["image"], batch.rows["label"]
+        self.compile(batch.keys, batch.rows["image"], batch.rows["label"])
+
+    def compile(self, keys: Any, x: Any, y: Any) -> None:
+        """Compiles all programs for rows like these, which may be shapes."""
         n_slots = self.experiment.n_slots
         classify, name = make_predict(self.mesh, n_slots), ("predict", n_slots)
-        self.classify = self.programs.compiled(name, classify, self.predict, batch.keys, x)
+        self.classify = self.programs.compiled(name, classify, self.predict, keys, x)
         if self.is_attacked and self.undefended is not None:
-            self.classify_bare = self.programs.compiled(name, classify, self.undefended, batch.keys, x)
+            self.classify_bare = self.programs.compiled(name, classify, self.undefended, keys, x)
         if self.attacking is not None:
-            self.attacking.compile(batch.keys, x, y)
+            self.attacking.compile(keys, x, y)
+
+    def compile_all(self, keys: Any, x: Any, y: Any) -> None:
+        """Compiles the programs of every stage for rows like these, which may be shapes."""
+        self.compile(keys, x, y)
 
     def prepare_all(self) -> None:
         """Compiles all that a job without any record is going to need, while another one runs."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 
+from ssni_jax.evals.sharing import pattern_of
+
 LARGEST = 24  # programs kept; those of a large network take much memory
 
 
@@ -47,6 +49,6 @@ class CompiledPrograms:
 
 
 def structure_of(value: Any) -> tuple[Any, ...]:
-    """What programs depend on: the structure of the value, shapes and types of its numbers."""
-    leaves, structure = jax.tree.flatten(value)
-    return structure, *(jax.typeof(leaf) for leaf in leaves)
+    """What programs depend on: structure, shapes and types of a value's numbers, and which arrays stand twice."""
+    leaves, pattern = pattern_of((value,))
+    return pattern, *(jax.typeof(leaf) for leaf in leaves)

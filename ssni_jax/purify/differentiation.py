@@ -10,6 +10,7 @@ from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.save_at import NOTHING, SaveAt
 from ssni_jax.core.types import Images, Keys
 from ssni_jax.purify.predictors import Predictor
+from ssni_jax.purify.round import Round
 from ssni_jax.purify.vote import Vote
 from ssni_jax.purify.walks import Walk
 
@@ -49,6 +50,23 @@ class Surrogate:
 
     def __call__(self, predict: Predictor) -> Any:
         return self.then(predict.with_steps(self.n_steps))
+
+
+@pytree
+class ShorterRounds:
+    """The predictor with these rounds in place of its own: a surrogate schedule (Lee & Kim 2023, section 4.2).
+
+    Its gradient is exact for the shorter chain and an approximation for the predictor.
+    """
+
+    rounds: tuple[Round, ...]
+
+    @property
+    def name(self) -> str:
+        return f"surrogate with a schedule of {len(self.rounds)} rounds"
+
+    def __call__(self, predict: Predictor) -> Any:
+        return predict.map_purify(lambda purify: dataclasses.replace(purify, rounds=self.rounds))
 
 
 @pytree

@@ -6,11 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from ssni_jax.core.arrays import to_diffusion_range, to_unit_range
 from ssni_jax.core.bounds import SHARE, check_number
 from ssni_jax.core.protocols import Denoiser, Deviation, NoiseLevel, NoiseSchedule, Purified
-from ssni_jax.core.pytree import pytree
+from ssni_jax.core.pytree import ADDED, pytree, static
 from ssni_jax.core.rng import fold
 from ssni_jax.core.save_at import NOTHING, SaveAt
 from ssni_jax.core.types import Images, Keys, Level, Levels, Tree
@@ -24,13 +25,18 @@ from ssni_jax.solvers.saving import Observed
 
 @pytree
 class Purifier:
-    """A purification method as a value. No rounds means no purification."""
+    """A purification method as a value. No rounds means no purification.
+
+    With `size` the rounds work on images that are resized to size x size, and back afterwards, bilinearly and without
+    antialiasing, as the ImageNet code of DiffPure and SSNI does; the deviation is measured on the image as given.
+    """
 
     denoise: Denoiser
     schedule: NoiseSchedule
     rounds: tuple[Round, ...]
     deviation: Deviation = NoDeviation()
     walk: Walk = Scan()
+    size: int | None = static(default=None, metadata=ADDED)
 
     def __post_init__(self):
         """In schedules whose time is a share, no round may begin beyond the end of it."""
@@ -57,7 +63,7 @@ class Purifier:
 
     def run_at(self, keys: Keys, x: Images, deviation: Level, times: Levels, save: SaveAt | None = NOTHING) -> Purified:
         """`run` with the deviation and the times that `measure` and `times` gave for the same keys and images."""
-        given = state = noised = to_diffusion_range(x)
+        given = state = noised = resized(to_diffusion_range(x), *self._working_size(x))
         n_calls = jnp.full(keys.shape, float(self.deviation.n_calls))
         saved = []
         for i, (round, t) in enumerate(zip(self.rounds, times, strict=True)):
@@ -65,7 +71,11 @@ class Purifier:
             noised, n_calls = (noisy if i == 0 else noised), n_calls + calls
             saved.append(kept)
         kept = None if save is NOTHING else tuple(saved)
+        state, noised = (resized(image, *x.shape[1:3]) for image in (state, noised))
         return Purified(to_unit_range(state), deviation, times, n_calls, to_unit_range(noised), kept)
+
+    def _working_size(self, x: Images) -> tuple[int, int]:
+        return x.shape[1:3] if self.size is None else (self.size, self.size)
 
     def hold(self, keys: Keys, x: Images) -> "Purifier":
         """This purifier with the noise levels it would give `x` now, whatever it is called with later."""
@@ -149,6 +159,13 @@ class Purifier:
         n_moves = jnp.sum(levels[:-1] != levels[1:], axis=0)
         n_calls = round.repeats * round.step.n_calls * n_moves + round.reference.n_calls * (n_moves > 0)
         return state, noised[0], n_calls.astype(jnp.float32), jax.tree.map(lambda v: jnp.moveaxis(v, 0, 1), kept)
+
+
+def resized(x: Images, height: int, width: int) -> Float[Array, "B _h _w C"]:
+    """Images of another size by bilinear interpolation without antialiasing; unchanged where they have it."""
+    if x.shape[1:3] == (height, width):
+        return x
+    return jax.image.resize(x, (len(x), height, width, x.shape[-1]), "linear", antialias=False)
 
 
 def saving(walk: Walk) -> Callable[..., tuple[Images, Tree]]:

@@ -138,10 +138,15 @@ def compile_step(
 
     With a mesh a batch holds this process's rows; `like` fixes where the state lives, for a state that is sharded.
     """
+    jitted = step_program(like)
+    return lambda state, batch: jitted(state, step, root, batch if mesh is None else global_rows(mesh, batch))
+
+
+def step_program(like: TrainState | None = None) -> Any:
+    """The jitted (state, step, root, batch) -> (state, metrics) of `compile_step`."""
 
     def run(state, step, root, batch):
         return step(state, row_keys(root, state.step, batch["image"].shape[0]), batch)
 
     place = None if like is None else (jax.tree.map(lambda leaf: leaf.sharding, like), None)
-    jitted = jax.jit(run, donate_argnums=0, out_shardings=place)
-    return lambda state, batch: jitted(state, step, root, batch if mesh is None else global_rows(mesh, batch))
+    return jax.jit(run, donate_argnums=0, out_shardings=place)

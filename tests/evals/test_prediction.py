@@ -8,6 +8,7 @@ import pytest
 from ssni_jax.attacks import Linf, Objective, Pgd
 from ssni_jax.core.pytree import pytree
 from ssni_jax.dist import make_mesh, rows
+from ssni_jax.evals import attacked
 from ssni_jax.evals.attacked import make_driver
 from ssni_jax.evals.prediction import make_predict
 from ssni_jax.purify import Defense, Undefended, Vote, predictor
@@ -70,7 +71,7 @@ def test_a_plain_function_is_a_predictor_under_every_transformation():
 
 
 def test_a_chunk_ends_where_the_iterates_are_judged(monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(attacked, "platform_of", lambda mesh: "gpu")
     chunks = [make_driver(make_mesh(), Pgd(n_steps=100), None, every).n_chunk for every in (None, 30, 10, 7)]
     assert chunks == [25, 15, 10, 7]
 

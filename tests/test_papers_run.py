@@ -1,0 +1,79 @@
+"""Four rows of the papers' tables, run for two images in few steps with formula weights of full size."""
+
+import dataclasses
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssni_jax.attacks import L2, Linf, Objective, Pgd
+from ssni_jax.experiments.fit import fitted
+from ssni_jax.jobs.evaluate import evaluate
+from ssni_jax.journal.evaluation import load_evaluated
+from ssni_jax.lifecycle import Stopper
+from ssni_jax.published import published_in
+from ssni_jax.purify import Surrogate
+from ssni_jax.zoo import resolve
+from tests.formula import calibrate, store
+
+PAPERS = Path(__file__).parent.parent / "configs" / "papers"
+
+
+def row(config, **choices):
+    """The row of a config, with its networks stored."""
+    chosen = runpy.run_path(str(PAPERS / f"{config}.py"))["experiment"]
+    evaluation = chosen.build(dataclasses.replace(chosen.choices, **choices))
+    for network in published_in(evaluation):
+        store(dataclasses.replace(network, coefficients=None))
+    deviation = evaluation.defense.purifiers[0].deviation
+    if hasattr(deviation, "denoise"):
+        calibrate(deviation.denoise, deviation)
+    return chosen.build(dataclasses.replace(chosen.choices, **choices))
+
+
+def run(evaluation, tmp_path):
+    """The records of two images in three steps and two levels of the score norm."""
+    small = evaluation.defense.with_steps(3)
+    small = small.map_purify(
+        lambda purify: (
+            dataclasses.replace(purify, deviation=dataclasses.replace(purify.deviation, n_levels=2))
+            if hasattr(purify.deviation, "n_levels")
+            else purify
+        )
+    )
+    experiment = fitted(dataclasses.replace(evaluation, defense=small, n_images=2, batch_size=2, n_pictures=0))
+    with Stopper("test") as stopper:
+        evaluate(experiment, resolve(experiment.defense), tmp_path / "w", stopper)
+    return load_evaluated(tmp_path / "w").records
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("config", "choices", "threat"),
+    [
+        ("cifar10_diffpure", {"ssni": "N", "protocol": "exact"}, Linf(8 / 255)),
+        ("cifar10_gdmp", {"ssni": "L", "protocol": "released", "norm": "L2"}, L2(0.5)),
+        ("cifar10_gns", {"ssni": "none", "protocol": "released"}, Linf(8 / 255)),
+    ],
+)
+def test_a_row_of_cifar10_attacks_and_judges(config, choices, threat, data_of_configs, tmp_path):
+    evaluation = row(config, **choices)
+    attack, objective = Pgd(threat, n_steps=1), Objective(differentiate=Surrogate(1), hold=True)
+    records = run(dataclasses.replace(evaluation, attack=attack, objective=objective, n_draws=1), tmp_path)
+    assert len(records) == 2
+    for record in records:
+        assert record["draws"][0] in range(10) and np.isfinite(record["clean_norm"])
+        limit = threat.eps if isinstance(threat, Linf) else None
+        assert 0 < record["linf"] <= limit + 1e-6 if limit else 0 < record["l2"] <= threat.eps + 1e-5
+
+
+@pytest.mark.slow
+def test_the_row_of_adm_256_purifies_and_classifies(data_of_configs, tmp_path):
+    evaluation = row("imagenet_diffpure", ssni="N", protocol="exact", dtype="float32")
+    folder = Path(evaluation.images.path) / "n01440764"
+    (folder / "1.png").write_bytes((folder / "0.png").read_bytes())
+    records = run(dataclasses.replace(evaluation, attack=None), tmp_path)
+    assert len(records) == 2
+    for record in records:
+        assert record["clean_label"] in range(1000) and np.isfinite(record["clean_norm"]) and record["clean_norm"] > 0
