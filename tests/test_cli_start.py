@@ -97,6 +97,19 @@ def test_a_process_that_names_its_share_joins_no_job(arguments, expected, monkey
     assert joined == ([False] if expected else ["supervised", True])
 
 
+@pytest.mark.parametrize(("error", "code"), [(TimeoutError, 75), (ConnectionError, 75), (OSError, 2), (ValueError, 2)])
+def test_what_may_work_the_next_time_restarts_the_job(error, code, monkeypatch, capsys):
+    def fails(arguments, stopper):
+        raise error("It did not answer: run the same command again.")
+
+    monkeypatch.setattr(cli, "run", fails)
+    with pytest.raises(SystemExit) as end:
+        main(["status", "."])
+    assert (
+        end.value.code == code and capsys.readouterr().err == "ssni: It did not answer: run the same command again.\n"
+    )
+
+
 def test_a_training_is_not_divided_among_independent_processes(capsys, monkeypatch):
     monkeypatch.setattr("os.environ", dict(os.environ))
     assert "ssni train is not divided" in refused(capsys, "train", "x.py", "--workdir", "w", "--lease")

@@ -18,7 +18,8 @@ class StoreLease:
 
     So only exclusive creation is needed: a process writes and removes its own file, and at its release those of the
     holders before it, and can never remove the lease of one that came later. A holder that was paused for longer than
-    `STALE_S` and goes on computes what its successor computes too; the unit is created once all the same.
+    `STALE_S` and goes on computes what its successor computes too; the unit is created once all the same. The clock of
+    this machine must agree with the store's to within a minute.
     """
 
     def __init__(self, path: RemotePath):
