@@ -51,10 +51,10 @@ class Objective:
     `differentiate` turns the predictor into the one whose gradients are taken; None takes the predictor itself.
     `hold` measures the noise levels once at x and holds them over the draws, SSNI's published adaptive attack: the
     attacker sees t(x) but gets no gradient through it (arXiv:2506.06027, code). `n_together` draws share the memory of
-    one call; None for all. `fixed_keys` gives every iteration the draws of the first, for an attacker who knows them.
-    `n_before` iterations came before the first one, in an earlier phase of the attack. With bookkeeping="last" an
-    attack that follows a gradient knows loss and answer of the last draw alone, as in AutoAttack (Croce & Hein 2020,
-    code), instead of the mean over the draws.
+    one call; None for all, "auto" for as many as an evaluation finds room for. `fixed_keys` gives every iteration the
+    draws of the first, for an attacker who knows them. `n_before` iterations came before the first one, in an earlier
+    phase of the attack. With bookkeeping="last" an attack that follows a gradient knows loss and answer of the last
+    draw alone, as in AutoAttack (Croce & Hein 2020, code), instead of the mean over the draws.
     """
 
     predict: Any = None
@@ -62,7 +62,7 @@ class Objective:
     n_draws: int = static(default=1)
     differentiate: Differentiation | None = None
     hold: bool = static(default=False)
-    n_together: int | None = static(default=None)
+    n_together: int | Literal["auto"] | None = static(default=None)
     fixed_keys: bool = static(default=False)
     n_before: int = static(default=0)
     bookkeeping: Literal["mean", "last"] = static(default="mean")
@@ -72,7 +72,7 @@ class Objective:
             raise ValueError(f"{type(self.loss).__name__} has no gradient at levels that are held: set hold=False.")
         for name in ("n_draws", "n_together"):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if value not in (None, "auto") and value < 1:
                 raise ValueError(f"An objective averages at least one draw, got {name}={value}.")
         if self.bookkeeping not in ("mean", "last"):
             raise ValueError(f'bookkeeping must be "mean" or "last", got {self.bookkeeping!r}.')
@@ -145,7 +145,7 @@ class Objective:
         """`one(predictor, keys of a draw)` of every draw at x, `n_together` at a time."""
         predict, keys = self.drawn(keys, x)
         draw = lambda j: one(predict, fold(keys, j))  # noqa: E731
-        if self.n_together is None:
+        if self.n_together is None or isinstance(self.n_together, str):
             return jax.vmap(draw)(jnp.arange(self.n_draws))
         return jax.lax.map(draw, jnp.arange(self.n_draws), batch_size=min(self.n_together, self.n_draws))
 

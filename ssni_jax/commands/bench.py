@@ -14,9 +14,11 @@ from ssni_jax.data import take
 from ssni_jax.dist import global_rows, make_mesh, whole
 from ssni_jax.evals.cost import Load, cost_report, machine
 from ssni_jax.experiments import Evaluation
+from ssni_jax.experiments.automatic import number_of
 from ssni_jax.experiments.fit import fitted
 from ssni_jax.experiments.selection import check_positive
 from ssni_jax.files.atomic import write_bytes
+from ssni_jax.jobs.automatic import settled_here
 from ssni_jax.zoo import resolve
 
 
@@ -44,13 +46,13 @@ class Bench:
     def run(self, overrides: Sequence[str]) -> None:
         """Prints the report, then the JSON line."""
         check_positive(self, "n_images", "repeats")
-        experiment = fitted(read_experiment(self.config, Evaluation))
+        experiment = settled_here(fitted(read_experiment(self.config, Evaluation)))
         mesh = make_mesh()
         n = min(self.n_images, len(experiment.images)) // mesh.shape["data"] * mesh.shape["data"]
         rows = global_rows(mesh, take(experiment.images, range(n)))
         keys = sample_keys(root_key(self.seed), rows["id"])
         print(f"compiling and timing {n} images, {self.repeats} times each", flush=True)
-        load = Load(mesh, keys, rows["image"], experiment.n_slots, self.repeats)
+        load = Load(mesh, keys, rows["image"], number_of(experiment.n_slots), self.repeats)
         costs = cost_report(resolve(experiment.defense, whole(mesh)), load)
         report = {"benchmark": "defense", "name": experiment.name, "images": n, **costs, **machine()}
         print(table(report))

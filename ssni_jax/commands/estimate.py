@@ -37,7 +37,7 @@ class Estimates:
             seconds = measure(plan)
             calls = sum(calls.denoiser for calls in plan.calls.values())
             hours = plan.n_images * calls * seconds / 3600
-            print(f"Probe: {1000 * seconds:.3g} ms per network call and image, two steps timed: {hours:.3g} hours.")
+            print(f"Probe: {1000 * seconds:.3g} ms per network call and image, two steps timed: {duration(hours)}.")
 
 
 def described(plan: Plan, utilisation: float) -> Iterator[str]:
@@ -65,8 +65,16 @@ def described(plan: Plan, utilisation: float) -> Iterator[str]:
     hours = plan.hours(utilisation)
     if hours is not None and target.flops is not None:
         peak = f"{target.n_devices} x {target.flops / 1e12:.0f} TFLOP/s"
-        chips = f"{hours * target.n_devices:,.3g} chip-hours"
-        yield f"Hours: {hours:,.3g} ({chips}), if {utilisation:.0%} of {peak} are reached (--utilisation)."
+        chips = f"{duration(hours * target.n_devices)} of one chip"
+        yield f"Time: {duration(hours)} ({chips}), if {utilisation:.0%} of {peak} are reached (--utilisation)."
+
+
+def duration(hours: float) -> str:
+    """A time in the unit that fits."""
+    for unit, length in (("days", 72), ("hours", 1.0), ("minutes", 1 / 60)):
+        if hours >= length:
+            return f"{hours / (24 if unit == 'days' else length):,.3g} {unit}"
+    return f"{3600 * hours:.2g} seconds"
 
 
 def how_known(plan: Plan) -> str:
@@ -76,7 +84,7 @@ def how_known(plan: Plan) -> str:
         return f"Memory: counted by the target's compiler in {seconds:.0f} s."
     extra = "tpu" if plan.target.name.startswith("tpu") else "cuda"
     return (
-        f"Memory: ESTIMATED from shapes, to about a factor of two; pip install 'ssni_jax[{extra}]' to compile for it."
+        f"Memory: ESTIMATED from shapes, within about a factor of 2; pip install 'ssni_jax[{extra}]' to compile for it."
     )
 
 

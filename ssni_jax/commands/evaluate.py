@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,10 +17,13 @@ from ssni_jax.commands.sharing import Sharing
 from ssni_jax.core.describe import describe
 from ssni_jax.core.protocols import Predict
 from ssni_jax.data import AdversarialImages
+from ssni_jax.dist.targets import Target
 from ssni_jax.experiments import Evaluation
 from ssni_jax.experiments.fit import fitted
+from ssni_jax.jobs.automatic import settled
 from ssni_jax.jobs.evaluate import evaluate
-from ssni_jax.jobs.plan import facts_of, plan_evaluation, seconds_per_call
+from ssni_jax.jobs.plan import Plan, facts_of
+from ssni_jax.jobs.plan_evaluation import plan_evaluation, seconds_per_call
 from ssni_jax.jobs.sharing import Share
 from ssni_jax.journal.evaluation import SANITY
 from ssni_jax.journal.status import status
@@ -50,7 +54,7 @@ class Evaluate(Sharing, Divided, Estimates):
         asked = overridden(built, rest, program)
         check_calibrated(built.defense, asked.defense)
         if self.estimate:
-            return self.show(lambda target: plan_evaluation(asked, target, facts_of(asked)), seconds_per_call(asked))
+            return self.show(partial(planned, asked), seconds_per_call(asked))
         workdir, experiment = needed(self.workdir), fitted(asked)
         command = self.with_flags(
             ["ssni", "evaluate", str(self.config), "--workdir", str(workdir), *self.divides, *overrides]
@@ -88,9 +92,14 @@ class Judge(Sharing, Divided):
         check_calibrated(built.defense, asked.defense)
         experiment = fitted(asked)
         flags = ["--adversarial", str(self.adversarial), "--workdir", str(self.workdir), *self.divides, *overrides]
-        run_evaluation(
-            experiment, self.workdir, self.with_flags(["ssni", "judge", str(self.config), *flags]), self.share
-        )
+        command = self.with_flags(["ssni", "judge", str(self.config), *flags])
+        run_evaluation(experiment, self.in_place, self.workdir, command, self.share)
+
+
+def planned(experiment: Evaluation, target: Target) -> Plan:
+    """The plan of an evaluation on a target."""
+    facts = facts_of(experiment)
+    return plan_evaluation(settled(experiment, target, facts), target, facts)
 
 
 def run_evaluation(

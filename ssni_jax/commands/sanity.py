@@ -20,8 +20,10 @@ from ssni_jax.dist import global_rows, make_mesh, whole
 from ssni_jax.evals.sanity import checks
 from ssni_jax.evals.suspect import Check, Suspect, probe_of
 from ssni_jax.experiments import Evaluation
+from ssni_jax.experiments.automatic import number_of
 from ssni_jax.experiments.fit import fitted
 from ssni_jax.files.checked import write_sealed
+from ssni_jax.jobs.automatic import settled_here
 from ssni_jax.journal.identity import precision_of
 from ssni_jax.zoo import resolve
 
@@ -93,7 +95,7 @@ def examined(
 
 def suspect_of(experiment: Evaluation, predict: Any, n_images: int, n_queries: int) -> Suspect:
     """The predictor, objective and attack of an experiment, and its first images."""
-    mesh = make_mesh()
+    mesh, experiment = make_mesh(), settled_here(experiment)
     n_devices = mesh.shape["data"]
     n = min(-(-n_images // n_devices), len(experiment.ids) // n_devices) * n_devices
     if n < 1:
@@ -104,7 +106,7 @@ def suspect_of(experiment: Evaluation, predict: Any, n_images: int, n_queries: i
     attack = resolve(experiment.attack, whole(mesh))
     return Suspect(
         predict, experiment.objective, probe_of(attack), keys, batch["image"], batch["label"], mesh,
-        experiment.n_slots, n_queries,
+        number_of(experiment.n_slots), n_queries,
     )  # fmt: skip
 
 

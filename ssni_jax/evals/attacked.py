@@ -99,7 +99,7 @@ def make_driver(mesh: Mesh, attack: Attack, n_chunk: int | None = None, stops_ev
         SharedJit(begun),
         SharedJit(advanced, donate=(STATE,)),
         SharedJit(lambda attack, state: by_rows(mesh, lambda attack, state: attack.result(state))(attack, state)),
-        jax.jit(_summary, out_shardings=whole(mesh)),
+        SharedJit(_summary, out_shardings=whole(mesh)),
     )
 
 

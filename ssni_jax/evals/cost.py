@@ -104,9 +104,10 @@ def network_flops(predict: Any, image_shape: tuple[int, ...]) -> tuple[float, fl
 
     One call at a time, because XLA counts the body of a loop once however often it runs.
     """
-    calls = [
-        counted(lambda denoise, x: denoise(x, jnp.ones(1)), p.denoise, _one(p, image_shape)) for p in denoising(predict)
-    ]
+
+    def of(purify: Any) -> float:
+        return counted(lambda denoise, x: denoise(x, jnp.ones(1)), purify.denoise, _one(purify, image_shape))
+
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
     one = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     return sum(map(of, denoising(predict))), counted(

@@ -20,9 +20,10 @@ MATERIALISED = frozenset(
 )
 
 
-def temporary_bytes(function: Callable[..., Any], *args: Any) -> int:
-    """Bytes that the function's own values take at most, without its arguments."""
-    return _peak(jax.make_jaxpr(function)(*args).jaxpr)
+def temporary_bytes(function: Callable[..., Any], *args: Any) -> tuple[int, Any]:
+    """Bytes that the function's own values take at most, without its arguments, and the shapes of its results."""
+    program, shapes = jax.make_jaxpr(function, return_shape=True)(*args)
+    return _peak(program.jaxpr), shapes
 
 
 def _peak(jaxpr: Jaxpr) -> int:
@@ -35,8 +36,8 @@ def _peak(jaxpr: Jaxpr) -> int:
         inside = max(map(_peak, _inner(equation)), default=0)
         most = max(most, now + inside)
         for variable in _read(equation):
-            if last.get(variable) == number and variable in alive and not inside:
-                now -= alive.pop(variable)
+            if last.get(variable) == number and variable in alive and equation.primitive.name not in MATERIALISED:
+                now -= alive.pop(variable)  # an elementwise operation may write where it read
         for variable in equation.outvars:
             if variable in last and variable in own and variable not in fused:
                 alive[variable] = _bytes(variable)

@@ -21,7 +21,7 @@ class Calls(NamedTuple):
     def __add__(self, other: "Calls") -> "Calls":  # type: ignore[override]
         return Calls(self.denoiser + other.denoiser, self.classifier + other.classifier)
 
-    def times(self, n: float) -> "Calls":
+    def times(self, n: float | int) -> "Calls":
         """So many times these."""
         return Calls(n * self.denoiser, n * self.classifier)
 

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from ssni_jax.attacks import Attack, Ensemble, Objective, Pgd
 from ssni_jax.core.protocols import Predict
 from ssni_jax.data import Source
+from ssni_jax.experiments.automatic import AUTO, Automatic
 from ssni_jax.experiments.field_types import check_types
 from ssni_jax.experiments.selection import check_positive, check_seeds, chosen_ids
 
@@ -39,10 +40,10 @@ class Evaluation:
     judge_every: int | None = None
     """Also judge the attack's image after every k iterations, each time under one fresh key; None judges the result
     alone."""
-    batch_size: int = 64
-    """Images at a time, over all devices."""
-    n_slots: int = 32
-    """Rows of one network call of the ragged solver, on each device."""
+    batch_size: Automatic = 64
+    """Images at a time, over all devices; "auto" for as many as fit into the devices' memory, up to 64 on each."""
+    n_slots: Automatic = 32
+    """Rows of one network call of the ragged solver, on each device; "auto" for 32, or the rows of the batch."""
     keep_images: KeptImages = "float32"
     """Keep adversarial images exactly, or in a quarter of the space as 8-bit images, which are then what is judged."""
     n_pictures: int = 6
@@ -53,7 +54,10 @@ class Evaluation:
 
     def __post_init__(self):
         check_types(self)
-        check_positive(self, "batch_size", "n_slots", "n_draws")
+        given = [name for name in ("batch_size", "n_slots") if getattr(self, name) != AUTO]
+        check_positive(self, *given, "n_draws")
+        if self.batch_size == AUTO and "batch_size" not in self.SPEED:
+            raise ValueError("batch_size must be a number here, because a noise level looks at its batch: give one.")
         check_seeds(self, "seed", "order_seed")
         if self.judge_every is not None:
             check_positive(self, "judge_every")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-from ssni_jax.attacks import L2, Linf, Objective, Pgd, Sign, autoattack
+from ssni_jax.attacks import L2, Apgd, CrossEntropy, Dlr, Ensemble, Linf, Objective, Pgd, Sign, WithLoss
 from ssni_jax.core.protocols import Predict
 from ssni_jax.data import ImageFolder, Npz, Source
 from ssni_jax.experiments.choices import Chosen
@@ -119,9 +119,9 @@ def evaluation_of(name: str, method: Method, choices: Any) -> Evaluation:
 def _exact(base: PaperMethod, choices: Any) -> tuple[Predict, dict[str, Any]]:
     defense = Defense(_reweighted(base.exact, choices), Published(choices.classifier))
     predict = defense if base.n_votes == 1 else Vote(defense, base.n_votes)
-    rand = autoattack(_threat(choices), "rand")
-    attacks = tuple(dataclasses.replace(attack, n_draws=EOT // base.n_votes) for attack in rand.attacks)
-    return predict, {"attack": dataclasses.replace(rand, attacks=attacks), "n_draws": EOT}
+    apgd, n_draws = Apgd(_threat(choices)), EOT // base.n_votes
+    attacks = tuple(WithLoss(apgd, loss, n_draws) for loss in (CrossEntropy(), Dlr()))
+    return predict, {"attack": Ensemble(attacks, ("apgd-ce", "apgd-dlr")), "n_draws": EOT}
 
 
 def _released(base: PaperMethod, choices: Any) -> tuple[Predict, dict[str, Any]]:

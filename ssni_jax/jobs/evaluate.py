@@ -11,6 +11,7 @@ from ssni_jax.core.protocols import Predict
 from ssni_jax.data import Source
 from ssni_jax.dist import agree, make_mesh, wait_for_all, whole
 from ssni_jax.experiments import Evaluation
+from ssni_jax.jobs.automatic import settled_here
 from ssni_jax.jobs.ensemble_job import EnsembleJob
 from ssni_jax.jobs.evaluation_job import EvaluationJob
 from ssni_jax.jobs.programs import CompiledPrograms
@@ -38,8 +39,11 @@ def evaluate(
     """
     attack = resolve(experiment.attack, whole(make_mesh()))
     identity = opened(workdir, experiment, networks_of(predict, attack), sources_of(experiment), share)
-    command = share.plain(stopper.command)
-    job = make_job(experiment, predict, attack, Journal(workdir, identity["hash"]), command, programs)
+    share.check_size(experiment.batch_size)
+    experiment = settled_here(experiment)
+    job = make_job(
+        experiment, predict, attack, Journal(workdir, identity["hash"]), share.plain(stopper.command), programs
+    )
     job.share = share
     room, error = attempt(job.room) if jax.process_index() == 0 else (None, None)
     agree(error)

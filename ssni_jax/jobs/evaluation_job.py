@@ -17,6 +17,7 @@ from ssni_jax.data.loader import padded, process_slice
 from ssni_jax.dist import global_rows, local_rows, make_mesh
 from ssni_jax.evals.prediction import make_predict, n_votes
 from ssni_jax.experiments import Evaluation
+from ssni_jax.experiments.automatic import number_of
 from ssni_jax.files.atomic import write_arrays
 from ssni_jax.jobs.attack import Answer, Attacking, AttackRun, header_of
 from ssni_jax.jobs.kept_images import as_stored, in_eight_bits, room_for
@@ -78,7 +79,7 @@ class EvaluationJob:
     def n_rows(self) -> int:
         """Rows of a batch: the batch size or all images, rounded up to the devices."""
         n_devices = self.mesh.shape["data"]
-        return -(-min(self.experiment.batch_size, len(self.experiment.ids)) // n_devices) * n_devices
+        return -(-min(number_of(self.experiment.batch_size), len(self.experiment.ids)) // n_devices) * n_devices
 
     @property
     def finish(self) -> Callable[[Any, Any], Any] | None:
@@ -126,7 +127,7 @@ class EvaluationJob:
 
     def compile(self, keys: Any, x: Any, y: Any) -> None:
         """Compiles all programs for rows like these, which may be shapes."""
-        n_slots = self.experiment.n_slots
+        n_slots = number_of(self.experiment.n_slots)
         classify, name = make_predict(self.mesh, n_slots), ("predict", n_slots)
         self.classify = self.programs.compiled(name, classify, self.predict, keys, x)
         if self.is_attacked and self.undefended is not None:

@@ -7,7 +7,6 @@ compiler is not installed, their memory is estimated from shapes, and the plan s
 import dataclasses
 import time
 from collections.abc import Callable, Hashable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -15,22 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from ssni_jax.attacks import Ensemble
-from ssni_jax.core.rng import sample_keys
 from ssni_jax.core.types import Tree
-from ssni_jax.dist import make_mesh, rows, whole
+from ssni_jax.dist import rows, whole
 from ssni_jax.dist.targets import MEMORY_SHARE, Target
 from ssni_jax.evals.collectives import Collectives, collectives
-from ssni_jax.evals.cost import network_flops, timed
 from ssni_jax.evals.footprint import temporary_bytes
-from ssni_jax.evals.network_calls import Calls, attack_calls, prediction_calls
-from ssni_jax.evals.prediction import make_predict, n_votes
+from ssni_jax.evals.network_calls import Calls
 from ssni_jax.evals.sharing import SharedJit, pattern_of
-from ssni_jax.experiments import Evaluation
-from ssni_jax.jobs.ensemble_job import EnsembleJob
-from ssni_jax.jobs.evaluation_job import EvaluationJob
-from ssni_jax.journal.units import Journal
-from ssni_jax.zoo import outline, stored_denoisers
+from ssni_jax.zoo import stored_denoisers
 
 NAMES = {
     "predict": "prediction",
@@ -127,9 +118,8 @@ class EstimatedPlans:
     def compiled(self, name: Hashable, function: SharedJit, *args: Any) -> Any:
         """The shapes of the program's results, and no program."""
         begun, key = time.monotonic(), (name, pattern_of(args)[1], _types(args))
-        results = jax.eval_shape(function.function, *args)
-        temporary = temporary_bytes(function.function, *args)
-        sizes = (_bytes(args), temporary, _bytes(results))
+        temporary, results = temporary_bytes(function.function, *args)
+        sizes = (n_bytes(args), temporary, n_bytes(results))
         self.plans[key] = ProgramPlan(shown(name), *sizes, time.monotonic() - begun)
         return Outlined(results)
 
@@ -140,57 +130,24 @@ class Outlined(NamedTuple):
     out_info: Any
 
 
-def plan_evaluation(experiment: Evaluation, target: Target, facts: Facts) -> Plan:
-    """The plan of an evaluation with its batch size, and the largest batch that would fit."""
-    predict, attack = outline(experiment.defense), outline(experiment.attack)
-    n_rows = -(-min(experiment.batch_size, facts.n_images) // target.n_devices)
-    programs = _programs(experiment, target, facts, n_rows)
-    other = max(1, n_rows // 2) if n_rows > 1 else 2
-    smaller = _programs(experiment, target, facts, other)
-    calls = {"prediction": prediction_calls(predict)}
-    if attack is not None:
-        calls["attack"] = attack_calls(predict, attack, experiment.objective)
-        calls["judgement"] = calls["prediction"].times(-(-experiment.n_draws // n_votes(predict)))
-    denoiser, classifier = network_flops(predict, facts.image_shape)
-    total = sum(calls.values(), Calls(0, 0))
-    flops = total.denoiser * denoiser + total.classifier * classifier
-    fitting = rows_that_fit(target, (n_rows, programs), (other, smaller))
-    return Plan(experiment.name, target, facts.n_images, n_rows, tuple(programs), fitting, calls, flops)
-
-
 def rows_that_fit(
-    target: Target, one: tuple[int, Sequence[ProgramPlan]], other: tuple[int, Sequence[ProgramPlan]]
+    target: Target, n_rows: int, programs: Sequence[ProgramPlan], estimates: Callable[[int], Sequence[ProgramPlan]]
 ) -> int | None:
-    """Rows per device whose largest program fills `MEMORY_SHARE` of it, by a straight line through two batch sizes."""
+    """Rows per device whose largest program fills `MEMORY_SHARE` of it.
+
+    Estimates at this and another number of rows tell how memory grows; the programs, which may be compiled, tell how
+    far the estimates are off.
+    """
     if target.n_bytes is None:
         return None
-    fitting = []
-    for first, second in zip(one[1], other[1], strict=True):
-        slope = (first.total - second.total) / (one[0] - other[0])
-        fixed = first.total - slope * one[0]
-        fitting.append((MEMORY_SHARE * target.n_bytes - fixed) / slope if slope > 0 else np.inf)
-    least = min(fitting, default=np.inf)
-    return None if np.isinf(least) else max(0, int(least))
-
-
-def seconds_per_call(experiment: Evaluation) -> Callable[[Plan], float]:
-    """A probe of the purifier in two steps: seconds per network call and row on the devices that are here."""
-
-    def measure(plan: Plan) -> float:
-        mesh, facts = make_mesh(), facts_of(experiment)
-        _, x, _ = _rows(mesh, facts.image_shape, plan.n_rows * mesh.shape["data"])
-        predict = jax.tree.map(_zeros, placed(outline(experiment.defense), mesh)).with_steps(2)
-        arguments = predict, sample_keys(jax.random.key(0), jnp.arange(len(x))), jnp.zeros(x.shape)
-        program = make_predict(mesh, experiment.n_slots)
-        seconds = timed(program, *arguments, repeats=3).seconds
-        return seconds / (len(x) * prediction_calls(predict).denoiser)
-
-    return measure
-
-
-def _zeros(leaf: Any) -> Any:
-    is_shape = isinstance(leaf, jax.ShapeDtypeStruct)
-    return jax.device_put(np.zeros(leaf.shape, leaf.dtype), leaf.sharding) if is_shape else leaf
+    other = max(1, n_rows // 2) if n_rows > 1 else 2
+    room, fitting = MEMORY_SHARE * target.n_bytes, []
+    for program, here, there in zip(programs, estimates(n_rows), estimates(other), strict=True):
+        slope = (here.total - there.total) / (n_rows - other)
+        slope *= program.temporary / here.temporary if here.temporary else 1.0
+        if slope > 0:
+            fitting.append(n_rows + (room - program.total) / slope)
+    return max(0, int(min(fitting))) if fitting else None
 
 
 def facts_of(experiment: Any) -> Facts:
@@ -207,19 +164,7 @@ def facts_of(experiment: Any) -> Facts:
     return Facts(n, shape)
 
 
-def _programs(experiment: Evaluation, target: Target, facts: Facts, n_rows: int) -> list[ProgramPlan]:
-    """All programs at so many rows per device."""
-    mesh = target.mesh()
-    plans: Any = EstimatedPlans() if mesh is None else CompiledPlans()
-    mesh = make_mesh(devices=jax.devices()[:1]) if mesh is None else mesh
-    predict, attack = (placed(outline(value), mesh) for value in (experiment.defense, experiment.attack))
-    kind = EnsembleJob if isinstance(experiment.attack, Ensemble) else EvaluationJob
-    job = kind(experiment, predict, attack, Journal(Path(), ""), "", plans, mesh)
-    job.compile_all(*_rows(mesh, facts.image_shape, n_rows * mesh.shape["data"]))
-    return list(plans.plans.values())
-
-
-def _rows(mesh: Mesh, shape: Sequence[int], n: int) -> tuple[Any, Any, Any]:
+def batch_shapes(mesh: Mesh, shape: Sequence[int], n: int) -> tuple[Any, Any, Any]:
     """Keys, images and labels of a batch, as shapes."""
     place, key = rows(mesh), jax.eval_shape(lambda: jax.random.key(0))
     return (
@@ -251,7 +196,7 @@ def _types(args: Any) -> tuple[Any, ...]:
     return tuple(jax.typeof(leaf) for leaf in jax.tree.leaves(args))
 
 
-def _bytes(tree: Any) -> int:
+def n_bytes(tree: Any) -> int:
     """Bytes of the different arrays of a value."""
     leaves = {id(leaf): leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "shape")}
     return sum(int(np.prod(leaf.shape)) * getattr(leaf.dtype, "itemsize", 8) for leaf in leaves.values())

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ssni_jax.experiments.automatic import AUTO
 from ssni_jax.files.remote import RemotePath
 from ssni_jax.files.store_lease import Unleased, lease_of
 
@@ -39,6 +40,14 @@ class Share(NamedTuple):
             raise ValueError(
                 f"{workdir} is on a store that does not create files exclusively, so that two processes could not tell "
                 "whose a block is: split the run with --shard i/n, which is --shard 0/1 for a single process."
+            )
+
+    def check_size(self, size: Any) -> None:
+        """Refuses a fixed share of blocks whose size each machine would choose for itself."""
+        if self.of is not None and size == AUTO:
+            raise ValueError(
+                f"{self.flags} splits the run by blocks of batch_size images, which cannot be {AUTO!r}, because each "
+                "machine would choose its own: give a number, such as --batch-size 64."
             )
 
     def plain(self, command: str) -> str:

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 TARGET = "--target"
 TPU_COMPILER = {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_WORKER_ID": "0"}
+ACCELERATOR = "v5litepod-8"  # any will do: the topology that is compiled for is named when it is asked for
 # Without a card there is nothing to time kernels on, and Triton's matrix products do not tile without timings.
 GPU_COMPILER = "--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false"
 
@@ -15,7 +16,7 @@ def prepare_compilers(targets: Sequence[str], environment: MutableMapping[str, s
     if platforms & {"tpu", "gpu"}:
         environment["JAX_PLATFORMS"] = "cpu"
     if "tpu" in platforms:
-        environment.update(TPU_COMPILER)
+        environment.update(TPU_COMPILER, TPU_ACCELERATOR_TYPE=ACCELERATOR)
     if "gpu" in platforms:
         environment["XLA_FLAGS"] = f"{environment.get('XLA_FLAGS', '')} {GPU_COMPILER}".strip()
 

@@ -172,6 +172,13 @@ def test_what_is_no_shard_is_refused_with_the_form(text, words):
         shard_of(text, {})
 
 
+def test_a_fixed_split_needs_blocks_of_one_size_on_all_machines():
+    with pytest.raises(ValueError, match=r"--shard 0/2 splits the run by blocks of batch_size images.*--batch-size 64"):
+        shard_of("0/2", {}).check_size("auto")
+    shard_of("0/2", {}).check_size(64)
+    LEASING.check_size("auto")
+
+
 def test_a_share_is_fixed_or_free():
     with pytest.raises(ValueError, match="give one of them"):
         Sharing(shard="0/2", lease=True).share  # noqa: B018
