@@ -57,8 +57,7 @@ class EvaluationJob:
     ):
         self.experiment, self.predict, self.journal, self.command = experiment, predict, journal, command
         self.name, self.mesh, self.programs = experiment.name, mesh or make_mesh(), programs or CompiledPrograms()
-        self.root = root_key(experiment.seed)
-        self.votes = n_votes(predict)
+        self.root, self.votes = root_key(experiment.seed), n_votes(predict)
         self.n_draws = 0 if not self.is_attacked else -(-experiment.n_draws // self.votes) * self.votes
         self.undefended = undefended_of(predict)
         self.classify: Any = None
@@ -73,7 +72,7 @@ class EvaluationJob:
     @property
     def ids(self) -> list[int]:
         """The planned images of this share."""
-        return self.share.ids(self.experiment.ids, self.experiment.batch_size)
+        return self.share.ids(self.experiment.ids, number_of(self.experiment.batch_size))
 
     @property
     def n_rows(self) -> int:
