@@ -13,6 +13,7 @@ from typing import Any
 from ssni_jax.files.atomic import create_bytes
 
 BEAT_S = 15.0
+ENDED = "ZX"  # states of a process in /proc
 STALE_S = 120.0  # without a beat, a lease of another machine is free again
 
 
@@ -134,7 +135,11 @@ def _lives(pid: int, started: str) -> bool:
 
 
 def _started(pid: int) -> str:
-    """When a process of this machine began, which tells it from a later one with the same number; Linux only."""
+    """When a process of this machine began, which tells it from a later one with the same number; Linux only.
+
+    A process that has ended, and whose parent has not asked for its exit code yet, has a number and did not begin.
+    """
     with suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return "" if state in ENDED else fields[18]
     return ""
