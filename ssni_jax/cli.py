@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ssni_jax import __version__
-from ssni_jax.commands.arguments import check_local, check_name
+from ssni_jax.commands.arguments import check_independent, check_name, is_independent, placed
 from ssni_jax.commands.overview import page
 from ssni_jax.commands.refusals import in_config, sentence
-from ssni_jax.lifecycle import REFUSED, PeerFailed, Stopper, several
+from ssni_jax.lifecycle import AGAIN, REFUSED, SINGLE, PeerFailed, Stopper, several
 from ssni_jax.lifecycle.compilers import prepare_compilers, targets_in
 from ssni_jax.lifecycle.supervisor import supervise
 
@@ -37,11 +37,12 @@ COMMANDS = {
     "train": "train.Train",
     "fetch-list": "fetch_list.FetchList",
     "convert": "convert.Convert",
+    "merge": "merge.Merge",
     "status": "report.Status",
     "report": "report.Report",
 }
 """The module in `ssni_jax.commands` and the class of each command."""
-ALONE = ("compare", "convert", "fetch-list", "status", "report")
+ALONE = ("compare", "convert", "fetch-list", "merge", "status", "report")
 """The commands that look at files: they join no other process and need no supervisor, also inside a larger job."""
 MOST_CPU_DEVICES = 4
 ESTIMATE = "--estimate"
@@ -52,8 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `ssni`; the exit codes are those of `ssni_jax.lifecycle`, and 0 when the command is complete."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     arguments = [argument for argument in given if argument != DEBUG]
-    environment = {**os.environ, **({TRACEBACK: "1"} if DEBUG in given else {})}
     show_page(arguments)
+    if is_independent(arguments):
+        os.environ[SINGLE] = "1"
+    environment = {**os.environ, **({TRACEBACK: "1"} if DEBUG in given else {})}
     if ESTIMATE in arguments:
         prepare_compilers(targets_in(arguments), os.environ)
     if arguments[0] not in ALONE and several(environment):
@@ -116,6 +119,8 @@ def leave(error: BaseException, stopper: Stopper, shows_traceback: bool) -> NoRe
     elif is_refusal and is_first:  # what all processes refuse is said once
         print(f"ssni: {sentence(located or error)}", file=sys.stderr, flush=True)
     code = REFUSED if is_refusal or is_peers else 1
+    if isinstance(error, TimeoutError | ConnectionError):  # another process or a store did not answer in time
+        code = AGAIN
     if is_joined:
         from ssni_jax.dist.peers import leave_together
 
@@ -185,6 +190,7 @@ def parse(arguments: Sequence[str]) -> tuple[Any, list[str]]:
     from ssni_jax.commands.parsing import parsed
 
     chosen = command_class(name)
+    check_independent(name, hasattr(chosen, "share"), flags)
     if chosen.takes_overrides:
         unused = ["--workdir", "."] if "--fields" in flags and "--workdir" not in flags else []
         command, overrides = parsed(  # listing fields needs no directory
@@ -192,8 +198,7 @@ def parse(arguments: Sequence[str]) -> tuple[Any, list[str]]:
         )
     else:
         command, overrides = parsed(chosen, args=flags, prog=f"ssni {name}"), []
-    check_local(command)
-    return command, overrides
+    return placed(command), overrides
 
 
 def command_class(name: str) -> Any:

@@ -216,7 +216,7 @@ def _network(stored: Pretrained, sharding: Place) -> Network:
         state = place(weights, shapes, sharding)
     except ValueError as error:
         raise ValueError(f"{file} and its weights do not belong together ({error}): {RESTORE}.") from error
-    return Network(graphdef, state)
+    return Network.placed(graphdef, state)
 
 
 def _outline(stored: Pretrained) -> Tree:

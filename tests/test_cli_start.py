@@ -2,16 +2,20 @@
 
 import importlib
 import inspect
+import os
 from pathlib import Path
 
 import pytest
 
 from ssni_jax import cli
 from ssni_jax.cli import ALONE, COMMANDS, main
-from ssni_jax.commands.arguments import check_local
+from ssni_jax.commands.arguments import check_local, is_independent, placed
+from ssni_jax.commands.evaluate import Evaluate
 from ssni_jax.commands.overview import page, summaries
 from ssni_jax.commands.report import Status
 from ssni_jax.commands.train import Train
+from ssni_jax.files.remote import RemotePath
+from ssni_jax.lifecycle import several
 from tests.test_cli import refused
 
 SLURM = {"SLURM_STEP_NODELIST": "a,b", "SLURM_NTASKS": "2", "SLURM_PROCID": "0"}
@@ -56,7 +60,59 @@ def test_a_name_that_is_no_command_is_refused_with_the_nearest(arguments, words,
 @pytest.mark.parametrize("url", ["gs://b/x", "s3://b/x", "hdfs://n/x", "https://h/x", "file:///x", "GS://b"])
 def test_a_url_is_no_path(url):
     with pytest.raises(ValueError, match=r"--workdir cannot be \w+://.*mount the storage"):
-        check_local(Status(Path(url)))
+        check_local(Train(Path("x.py"), Path(url)))
+
+
+@pytest.mark.parametrize("url", ["gs://b/x", "s3://b/x", "memory://x"])
+def test_a_workdir_may_lie_on_a_store_and_becomes_a_path_of_it(url):
+    command = placed(Evaluate(Path("x.py"), Path(url)))
+    assert isinstance(command.workdir, RemotePath) and str(command.workdir) == url
+    assert type(placed(Status(Path("runs/x"))).workdir) is type(Path())
+
+
+def test_a_store_that_nobody_knows_is_refused_with_those_that_are():
+    with pytest.raises(ValueError, match="--workdir cannot be hdfs://n/x, because of stores only gs://, "):
+        check_local(Status(Path("hdfs://n/x")))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["evaluate", "x.py", "--shard", "0/4"], True),
+        (["evaluate", "x.py", "--shard=0/4"], True),
+        (["evaluate", "x.py", "--lease"], True),
+        (["evaluate", "x.py", "--shards"], False),
+    ],
+)
+def test_a_process_that_names_its_share_joins_no_job(arguments, expected, monkeypatch):
+    monkeypatch.delenv("SSNI_ALONE", raising=False)
+    for key, value in SLURM.items():
+        monkeypatch.setenv(key, value)
+    assert is_independent(arguments) is expected
+    joined = []
+    monkeypatch.setattr(cli, "supervise", lambda environment: joined.append("supervised"))
+    monkeypatch.setattr(cli, "run", lambda arguments, stopper: joined.append(several(os.environ)))
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    main(arguments)
+    assert joined == ([False] if expected else ["supervised", True])
+
+
+@pytest.mark.parametrize(("error", "code"), [(TimeoutError, 75), (ConnectionError, 75), (OSError, 2), (ValueError, 2)])
+def test_what_may_work_the_next_time_restarts_the_job(error, code, monkeypatch, capsys):
+    def fails(arguments, stopper):
+        raise error("It did not answer: run the same command again.")
+
+    monkeypatch.setattr(cli, "run", fails)
+    with pytest.raises(SystemExit) as end:
+        main(["status", "."])
+    assert (
+        end.value.code == code and capsys.readouterr().err == "ssni: It did not answer: run the same command again.\n"
+    )
+
+
+def test_a_training_is_not_divided_among_independent_processes(capsys, monkeypatch):
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    assert "ssni train is not divided" in refused(capsys, "train", "x.py", "--workdir", "w", "--lease")
 
 
 @pytest.mark.parametrize("path", ["runs/x", "C:/x", "a:b", "/gs/x", "x/gs:/y"])
@@ -67,7 +123,6 @@ def test_a_path_with_a_colon_is_still_a_path(path):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["status", "gs://b/x"],
         ["train", "x.py", "--workdir", "s3://b/x"],
         ["train", "gs://b/x.py", "--workdir", "w"],
         ["calibrate", "hdfs://b/network"],

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import jax
 import tyro
 
 from ssni_jax.commands.config import overridden, read_experiment
+from ssni_jax.commands.sharing import Sharing
 from ssni_jax.convert import stored_file
 from ssni_jax.data import Digits, ImageFolder, Npz, Parquet, TfdsDirectory
 from ssni_jax.dist import make_mesh, whole
@@ -19,6 +19,7 @@ from ssni_jax.experiments import ReferenceNorms
 from ssni_jax.experiments.fit import fitted_norms
 from ssni_jax.files import write_bytes
 from ssni_jax.jobs.calibrate import calibrate
+from ssni_jax.journal.status import status
 from ssni_jax.lifecycle import Stopper
 from ssni_jax.purify import ScoreNorm
 from ssni_jax.schedules import VP
@@ -28,7 +29,7 @@ N_PUBLISHED = 5000
 
 
 @dataclasses.dataclass(frozen=True)
-class Calibrate:
+class Calibrate(Sharing):
     """Measure the norms of clean images, which SSNI compares each input with; the same command resumes after a stop.
 
     Name a stored score network for the published score norm, or a config file for any other deviation: the norms of one
@@ -37,6 +38,7 @@ class Calibrate:
     """
 
     takes_overrides: ClassVar[bool] = True
+    STORED: ClassVar = ("workdir",)
     network: tyro.conf.Positional[str]
     """A bundled score network, the path of a stored one without .safetensors, or a .py file that builds `experiment`, a
     ReferenceNorms; further flags override its fields."""
@@ -56,15 +58,19 @@ class Calibrate:
 
     def run(self, overrides: Sequence[str]) -> None:
         """Writes the calibration and prints its mean and range."""
+        if self.share.flags and self.workdir is None:
+            raise ValueError(f"{self.share.flags} shares a directory of norms: name it with --workdir.")
         built, path = self.experiment(overrides)
         experiment = fitted_norms(built)
         workdir = self.workdir or path.with_name(f".{path.name}.journal")
-        command = shlex.join(["ssni", "calibrate", self.network, *self.flags(), *overrides])
+        command = self.with_flags(["ssni", "calibrate", self.network, *self.flags(), *overrides])
         with Stopper(command) as stopper:
             with stopper.nothing_to_lose():
                 deviation = resolve(experiment.deviation, whole(make_mesh()))
-            calibration = calibrate(experiment, deviation, workdir, stopper)
-        if jax.process_index() == 0:
+            calibration = calibrate(experiment, deviation, workdir, stopper, self.share)
+        if calibration is None:
+            print(f"{status(workdir)}\nThe process that measures the last images writes {path}.")
+        elif jax.process_index() == 0:
             write_bytes(path, (json.dumps(calibration.as_json(), indent=1) + "\n").encode())
             if self.workdir is None:
                 shutil.rmtree(workdir)

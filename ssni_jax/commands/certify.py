@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ import tyro
 
 from ssni_jax.commands.config import overridden, read_experiments
 from ssni_jax.commands.estimate import Estimates, needed
+from ssni_jax.commands.sharing import Sharing
 from ssni_jax.dist import make_mesh, whole
 from ssni_jax.dist.targets import Target
 from ssni_jax.experiments import Certification
@@ -26,13 +26,14 @@ from ssni_jax.zoo import resolve
 
 
 @dataclasses.dataclass(frozen=True)
-class Certify(Estimates):
+class Certify(Sharing, Estimates):
     """Certified accuracy of the methods of a config file by randomized smoothing; the same command resumes.
 
     Further flags override fields of every method's config, such as --n-images 20; --fields lists them.
     """
 
     takes_overrides: ClassVar[bool] = True
+    STORED: ClassVar = ("workdir",)
     config: tyro.conf.Positional[Path]
     """A .py file that builds `experiment`, a Certification, or `experiments`, a tuple of several."""
     workdir: Path | None = None
@@ -59,14 +60,14 @@ class Certify(Estimates):
                 fitting = [(folder, fitted(experiment)) for folder, experiment in chosen]
                 ready = [prepared(experiment) for _, experiment in fitting]  # all are refused before the first begins
             for (folder, experiment), prepared_one in zip(fitting, ready, strict=True):
-                certify(experiment, prepared_one, folder, stopper)
+                certify(experiment, prepared_one, folder, stopper, self.share)
         if jax.process_index() == 0:
             print(f"{status(workdir)}\nNext: ssni report {workdir}")
 
     def command(self, overrides: Sequence[str]) -> str:
         """The command line that resumes."""
         only = [] if self.only is None else ["--only", self.only]
-        return shlex.join(["ssni", "certify", str(self.config), "--workdir", str(self.workdir), *only, *overrides])
+        return self.with_flags(["ssni", "certify", str(self.config), "--workdir", str(self.workdir), *only, *overrides])
 
 
 def planned(experiment: Certification, target: Target) -> Plan:

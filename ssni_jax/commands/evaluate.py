@@ -1,8 +1,7 @@
 """`ssni evaluate` and `ssni judge`."""
 
 import dataclasses
-import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,11 +10,13 @@ import jax
 import tyro
 
 from ssni_jax.commands.config import overridden, read_chosen
+from ssni_jax.commands.divided import Divided
 from ssni_jax.commands.estimate import Estimates, needed
 from ssni_jax.commands.sanity import examined
+from ssni_jax.commands.sharing import Sharing
 from ssni_jax.core.describe import describe
+from ssni_jax.core.protocols import Predict
 from ssni_jax.data import AdversarialImages
-from ssni_jax.dist import make_mesh, whole
 from ssni_jax.dist.targets import Target
 from ssni_jax.experiments import Evaluation
 from ssni_jax.experiments.fit import fitted
@@ -23,14 +24,14 @@ from ssni_jax.jobs.automatic import settled
 from ssni_jax.jobs.evaluate import evaluate
 from ssni_jax.jobs.plan import Plan, facts_of
 from ssni_jax.jobs.plan_evaluation import plan_evaluation, seconds_per_call
+from ssni_jax.jobs.sharing import Share
 from ssni_jax.journal.evaluation import SANITY
 from ssni_jax.journal.status import status
 from ssni_jax.lifecycle import Stopper
-from ssni_jax.zoo import resolve
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluate(Estimates):
+class Evaluate(Sharing, Divided, Estimates):
     """Clean and robust accuracy of the predictor of a config file; the same command resumes after a stop.
 
     Further flags override fields of the config, such as --attack.threat.eps 0.1 or --n-images 100; --fields lists them.
@@ -38,6 +39,7 @@ class Evaluate(Estimates):
     """
 
     takes_overrides: ClassVar[bool] = True
+    STORED: ClassVar = ("workdir",)
     config: tyro.conf.Positional[Path]
     """A .py file that builds `experiment`, an Evaluation."""
     workdir: Path | None = None
@@ -54,15 +56,16 @@ class Evaluate(Estimates):
         if self.estimate:
             return self.show(partial(planned, asked), seconds_per_call(asked))
         workdir, experiment = needed(self.workdir), fitted(asked)
-        command = shlex.join(["ssni", "evaluate", str(self.config), "--workdir", str(workdir), *overrides])
+        command = self.with_flags(
+            ["ssni", "evaluate", str(self.config), "--workdir", str(workdir), *self.divides, *overrides]
+        )
         if self.sanity:
-            predict = resolve(experiment.defense, whole(make_mesh()))
-            examined(experiment, predict, out=workdir / SANITY)
-        run_evaluation(experiment, workdir, command)
+            examined(experiment, self.in_place(experiment), out=workdir / SANITY)
+        run_evaluation(experiment, self.in_place, workdir, command, self.share)
 
 
 @dataclasses.dataclass(frozen=True)
-class Judge:
+class Judge(Sharing, Divided):
     """Judge adversarial images that exist already on the predictor of a config file: of another run, or foreign ones.
 
     Nothing is attacked. Each image is judged as `ssni evaluate` judges its own: clean, then under fresh draws.
@@ -70,6 +73,7 @@ class Judge:
     """
 
     takes_overrides: ClassVar[bool] = True
+    STORED: ClassVar = ("workdir",)
     config: tyro.conf.Positional[Path]
     """A .py file that builds `experiment`, an Evaluation; its attack is left out."""
     adversarial: Path
@@ -87,8 +91,9 @@ class Judge:
         asked = overridden(base, rest, program)
         check_calibrated(built.defense, asked.defense)
         experiment = fitted(asked)
-        flags = ["--adversarial", str(self.adversarial), "--workdir", str(self.workdir), *overrides]
-        run_evaluation(experiment, self.workdir, shlex.join(["ssni", "judge", str(self.config), *flags]))
+        flags = ["--adversarial", str(self.adversarial), "--workdir", str(self.workdir), *self.divides, *overrides]
+        command = self.with_flags(["ssni", "judge", str(self.config), *flags])
+        run_evaluation(experiment, self.in_place, self.workdir, command, self.share)
 
 
 def planned(experiment: Evaluation, target: Target) -> Plan:
@@ -97,12 +102,14 @@ def planned(experiment: Evaluation, target: Target) -> Plan:
     return plan_evaluation(settled(experiment, target, facts), target, facts)
 
 
-def run_evaluation(experiment: Evaluation, workdir: Path, command: str) -> None:
-    """Evaluates, and prints where the run stands."""
+def run_evaluation(
+    experiment: Evaluation, in_place: Callable[[Evaluation], Predict], workdir: Path, command: str, share: Share
+) -> None:
+    """Evaluates the predictor that `in_place` makes of the experiment's, and prints where the run stands."""
     with Stopper(command) as stopper:
         with stopper.nothing_to_lose():
-            predict = resolve(experiment.defense, whole(make_mesh()))
-        evaluate(experiment, predict, workdir, stopper)
+            predict = in_place(experiment)
+        evaluate(experiment, predict, workdir, stopper, share=share)
     if jax.process_index() == 0:
         print(f"{status(workdir)}\nNext: ssni report {workdir}")
 

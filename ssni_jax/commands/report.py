@@ -13,6 +13,7 @@ class Status:
     """How far the runs of a directory are, with the numbers so far and how to resume."""
 
     takes_overrides: ClassVar[bool] = False
+    STORED: ClassVar = ("workdir",)
     workdir: tyro.conf.Positional[Path]
     """The --workdir of an `ssni evaluate`, `certify` or `train`, or a directory of several."""
 
@@ -28,6 +29,7 @@ class Report:
     """One self-contained HTML page of the evaluations, certifications and trainings of a directory."""
 
     takes_overrides: ClassVar[bool] = False
+    STORED: ClassVar = ("workdir",)
     workdir: tyro.conf.Positional[Path]
     """The --workdir of an `ssni evaluate`, `certify` or `train`, or a directory of several to compare."""
 

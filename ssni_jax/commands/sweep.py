@@ -1,7 +1,6 @@
 """`ssni sweep`."""
 
 import dataclasses
-import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ import jax
 import tyro
 
 from ssni_jax.commands.config import read_experiment
+from ssni_jax.commands.sharing import Sharing
 from ssni_jax.experiments import Cell, Sweep
 from ssni_jax.experiments.selection import check_positive
 from ssni_jax.jobs.sweep import PlacedCell, place_cells, run_cells
@@ -20,7 +20,7 @@ from ssni_jax.lifecycle import Stopper
 
 
 @dataclasses.dataclass(frozen=True)
-class SweepCells:
+class SweepCells(Sharing):
     """Evaluate defences under attacks at several budgets, from one config file; `ssni report` makes one page of them.
 
     A cell is one defence under one attack at one budget: an ordinary evaluation in a directory of its own. The name of
@@ -30,6 +30,7 @@ class SweepCells:
     """
 
     takes_overrides: ClassVar[bool] = False
+    STORED: ClassVar = ("workdir", "runs")
     config: tyro.conf.Positional[Path]
     """A .py file that builds `experiment`, a Sweep."""
     workdir: Path
@@ -57,7 +58,7 @@ class SweepCells:
         with Stopper(self.command(self.only)) as stopper:
             with stopper.nothing_to_lose():
                 placed = place_cells(sweep.cells, runs)
-            run_cells(placed, wanted, runs, stopper, partial(self.write, sweep))
+            run_cells(placed, wanted, runs, stopper, partial(self.write, sweep), share=self.share)
         if jax.process_index() == 0:
             print(f"{status(self.workdir)}\nNext: ssni report {self.workdir}")
 
@@ -65,13 +66,15 @@ class SweepCells:
         """The command line that resumes, all cells or some."""
         options = {"--runs": self.runs, "--only": only, "--n-images": self.n_images}
         given = [part for name, value in options.items() if value is not None for part in (name, str(value))]
-        return shlex.join(["ssni", "sweep", str(self.config), "--workdir", str(self.workdir), *given])
+        return self.with_flags(["ssni", "sweep", str(self.config), "--workdir", str(self.workdir), *given])
 
     def write(self, sweep: Sweep, cells: Sequence[PlacedCell]) -> None:
         """sweep.json, on process 0."""
         if jax.process_index() == 0:
             ids = max((cell.evaluation.ids for cell in sweep.cells), key=len)
-            write_sweep(self.workdir, sweep.name, self.command(), ids, [cell.facts() for cell in cells])
+            write_sweep(
+                self.workdir, sweep.name, self.share.plain(self.command()), ids, [cell.facts() for cell in cells]
+            )
 
 
 def at_most(cell: Cell, n_images: int) -> Cell:

@@ -1,9 +1,11 @@
 """The identity of a network: one hash of its parameters, wherever they came from and whatever they are called."""
 
 import hashlib
+from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from ssni_jax.core.types import Tree
 
@@ -17,8 +19,15 @@ def fingerprint(network: Tree) -> str:
     known = getattr(network, "fingerprint", None)
     if isinstance(known, str):
         return known
-    marks = sorted(_mark(np.asarray(leaf)) for leaf in jax.tree.leaves(network) if np.ndim(leaf) > 0)
+    marks = sorted(_mark(_on_host(leaf)) for leaf in jax.tree.leaves(network) if np.ndim(leaf) > 0)
     return hashlib.sha256("".join(marks).encode()).hexdigest()
+
+
+def _on_host(leaf: Any) -> np.ndarray:
+    """The whole array; parts that lie on other hosts are collected, by all processes in the same order."""
+    if getattr(leaf, "is_fully_addressable", True) or leaf.is_fully_replicated:
+        return np.asarray(leaf)
+    return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
 
 
 def _mark(array: np.ndarray) -> str:

@@ -1,11 +1,13 @@
 """Points at which all processes of a job decide the same: to go on, to stop, or to refuse."""
 
+import signal
 import uuid
 from pathlib import Path
 
 import jax
 
-from ssni_jax.dist.service import exchanged
+from ssni_jax.dist.service import exchanged, is_preempted
+from ssni_jax.files import write_bytes
 from ssni_jax.lifecycle import PeerFailed
 
 FAILED = "failed"
@@ -14,6 +16,7 @@ FAILED = "failed"
 def agree(error: Exception | None, asked: int | None = None) -> int | None:
     """The largest `asked` (the number of a stop signal) of all processes, or None; all must call it at the same point.
 
+    A preemption that JAX's service knows of counts as SIGTERM.
     If a process has an `error`, every process raises: the failing process of the lowest number its own error, all
     others `PeerFailed`, which the command line ends with the same exit code and without a word.
     """
@@ -21,7 +24,9 @@ def agree(error: Exception | None, asked: int | None = None) -> int | None:
         if error is not None:
             raise error
         return asked
-    said = exchanged(FAILED if error is not None else None if asked is None else str(asked))
+    if is_preempted() and asked is None:
+        asked = signal.SIGTERM
+    said = exchanged(FAILED if error is not None else None if asked is None else str(int(asked)))
     failed = [number for number, text in said.items() if text == FAILED]
     if not failed:
         return max(map(int, said.values()), default=None)
@@ -60,8 +65,7 @@ def check_shared(workdir: Path) -> None:
 
 def _written(token: Path) -> OSError | None:
     try:
-        token.parent.mkdir(parents=True, exist_ok=True)
-        token.touch()
+        write_bytes(token, b"")
     except OSError as error:
         return error
     return None

@@ -9,14 +9,26 @@ from typing import Any
 
 import jax
 from jax._src import distributed  # the service has no public interface
+from jax.experimental import multihost_utils
 
 PATIENCE_S = 7 * 24 * 3600  # a lost process ends all others, so only slow ones are ever waited for
-_points = itertools.count()
+_points, _steps = itertools.count(), itertools.count()
 
 
 def client() -> Any:
     """The connection of this process to the service."""
     return distributed.global_state.client
+
+
+def is_preempted() -> bool:
+    """Whether the service has told of a preemption, at the same call on every process; all must call it equally often.
+
+    It passes on a notice that reached any process, such as a SIGTERM from before this library took the signal.
+    """
+    try:
+        return bool(multihost_utils.reached_preemption_sync_point(next(_steps)))
+    except RuntimeError:  # it is switched off
+        return False
 
 
 def is_joined() -> bool:

@@ -11,6 +11,7 @@ from ssni_jax.core.protocols import Measurable, Measured, Predict, Trace
 from ssni_jax.core.types import Images, Keys
 from ssni_jax.dist import by_rows, rows
 from ssni_jax.evals.sharing import SharedJit
+from ssni_jax.networks.network import is_divided
 from ssni_jax.solvers import ragged
 
 Prediction = Callable[[Any, Keys, Images], Trace]
@@ -24,7 +25,8 @@ def make_predict(mesh: Mesh, n_slots: int) -> Prediction:
     """
 
     def predicted(predict: Predict, keys: Keys, x: Images) -> Trace:
-        predict = predict.ragged(n_slots)
+        # Devices walk together where they hold parts of a network for each other, and else to their own lengths.
+        predict = predict.scanned() if is_divided(predict) else predict.ragged(n_slots)
         if not isinstance(predict, Measurable):
             return by_rows(mesh, lambda predict, keys, x: predict.trace(keys, x))(predict, keys, x)
         measured = by_rows(mesh, lambda predict, keys, x: predict.measure(keys, x))(predict, keys, x)

@@ -15,13 +15,21 @@ from typing import Any
 
 import numpy as np
 
+from ssni_jax.files.remote import RemotePath
+
 NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # of mounted object stores, for example
 REMEDY = "delete it and run its command again"
 LONGEST_WHOLE = 19  # characters of a whole number: 64 bits
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """`path` holds `content` as a whole or stays as it was: a temporary file beside it, fsync, os.replace."""
+    """`path` holds `content` as a whole or stays as it was: a temporary file beside it, fsync, os.replace.
+
+    On a store, where a file appears as a whole, it is put there.
+    """
+    if isinstance(path, RemotePath):
+        path.write_bytes(content)
+        return
     try:
         with _part(path, content) as part:
             os.replace(part, path)
@@ -30,7 +38,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def create_bytes(path: Path, content: bytes) -> bool:
-    """Like `write_bytes`, but never replaces a file: False, and nothing written, where `path` exists already."""
+    """Like `write_bytes`, but never replaces a file: False, and nothing written, where `path` exists already.
+
+    A store that cannot decide this is asked before: what two processes create there at once, the later one replaces.
+    """
+    if isinstance(path, RemotePath):
+        return path.create_bytes(content) if path.is_exclusive else not path.exists() and path.write_bytes(content) >= 0
     try:
         with _part(path, content) as part:
             try:
@@ -74,7 +87,12 @@ def _create(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """`value` as indented JSON; arrays become lists, and a number that is not finite becomes null."""
-    write_bytes(path, (json.dumps(plain(value), indent=2, allow_nan=False) + "\n").encode())
+    write_bytes(path, _as_json(value))
+
+
+def create_json(path: Path, value: Any) -> bool:
+    """Like `write_json`, but never replaces a file; False where there is one."""
+    return create_bytes(path, _as_json(value))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -84,10 +102,14 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     write_bytes(path, content.getvalue())
 
 
+def _as_json(value: Any) -> bytes:
+    return (json.dumps(plain(value), indent=2, allow_nan=False) + "\n").encode()
+
+
 def read_arrays(path: Path, remedy: str = REMEDY) -> dict[str, np.ndarray]:
     """The arrays of an .npz file; a damaged one is named with the remedy."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return dict(stored)
     except FileNotFoundError:
         raise

@@ -13,6 +13,7 @@ from typing import Any
 from ssni_jax.files.atomic import create_bytes
 
 BEAT_S = 15.0
+ENDED = "ZX"  # states of a process in /proc
 STALE_S = 120.0  # without a beat, a lease of another machine is free again
 
 
@@ -29,7 +30,7 @@ class Lease:
 
     def acquire(self) -> bool:
         """Whether the lease is held from now on."""
-        owner = _this_process()
+        owner = this_process()
         content = json.dumps(owner).encode()
         if not create_bytes(self.path, content) and not (self._is_removed() and create_bytes(self.path, content)):
             return False
@@ -47,8 +48,7 @@ class Lease:
 
     def holder(self) -> str:
         """Who holds the lease, in words."""
-        owner = _read(self.path)
-        return f"process {owner['pid']} on {owner['host']}" if owner else "another process"
+        return in_words(read_owner(self.path))
 
     def __enter__(self) -> "Lease":
         return self
@@ -57,17 +57,17 @@ class Lease:
         self.release()
 
     def _is_ours(self) -> bool:
-        return self._owner is not None and _read(self.path) == self._owner
+        return self._owner is not None and read_owner(self.path) == self._owner
 
     def _is_removed(self) -> bool:
         """Removes the lease of a dead holder; False while the holder lives."""
-        owner = _read(self.path)
+        owner = read_owner(self.path)
         if not self._is_free(owner):
             return False
         taken = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.stale")
         with suppress(FileNotFoundError):
             os.rename(self.path, taken)  # of several processes that found it free, one gets it
-            if _read(taken) != owner:  # another process has taken the lease over since: it is put back
+            if read_owner(taken) != owner:  # another process has taken the lease over since: it is put back
                 with suppress(OSError):
                     os.link(taken, self.path)
             taken.unlink()
@@ -78,9 +78,7 @@ class Lease:
             age = time.time() - self.path.stat().st_mtime
         except FileNotFoundError:
             return True
-        if owner is not None and owner["host"] == socket.gethostname():
-            return not _lives(owner["pid"], owner["started"])
-        return age > STALE_S
+        return is_over(owner, age)
 
     def _beat(self, released: threading.Event) -> None:
         while not released.wait(BEAT_S):
@@ -99,19 +97,31 @@ def lock(path: Path, purpose: str) -> Lease:
     return lease
 
 
-def _this_process() -> dict[str, Any]:
+def this_process() -> dict[str, Any]:
     """The owner that a lease names: host, process and a token that no other lease has."""
     pid = os.getpid()
     return {"host": socket.gethostname(), "pid": pid, "started": _started(pid), "token": uuid.uuid4().hex}
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read_owner(path: Path) -> dict[str, Any] | None:
     """The owner that a lease names; None where it cannot be read, as that of a writer that was killed."""
     with suppress(OSError, ValueError, RecursionError):
         owner = json.loads(path.read_bytes())
         is_owner = isinstance(owner, dict) and isinstance(owner.get("pid"), int) and {"host", "started"} <= owner.keys()
         return owner if is_owner else None
     return None
+
+
+def in_words(owner: dict[str, Any] | None) -> str:
+    """The process that a lease names."""
+    return f"process {owner['pid']} on {owner['host']}" if owner else "another process"
+
+
+def is_over(owner: dict[str, Any] | None, age: float) -> bool:
+    """Whether a lease is free, by its owner and the seconds since its last beat."""
+    if owner is not None and owner["host"] == socket.gethostname():
+        return not _lives(owner["pid"], owner["started"])
+    return age > STALE_S
 
 
 def _lives(pid: int, started: str) -> bool:
@@ -125,7 +135,11 @@ def _lives(pid: int, started: str) -> bool:
 
 
 def _started(pid: int) -> str:
-    """When a process of this machine began, which tells it from a later one with the same number; Linux only."""
+    """When a process of this machine began, which tells it from a later one with the same number; Linux only.
+
+    A process that has ended, and whose parent has not asked for its exit code yet, has a number and did not begin.
+    """
     with suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return "" if state in ENDED else fields[18]
     return ""

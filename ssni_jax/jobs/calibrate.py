@@ -15,6 +15,7 @@ from ssni_jax.data.loader import padded, process_slice
 from ssni_jax.dist import by_rows, global_rows, local_rows, make_mesh, wait_for_all
 from ssni_jax.experiments import ReferenceNorms
 from ssni_jax.jobs.run import Pause, WorkUnit, missing_blocks, run
+from ssni_jax.jobs.sharing import ALL, Share
 from ssni_jax.jobs.start import opened
 from ssni_jax.journal.calibration import merged_norms
 from ssni_jax.journal.formats import number
@@ -27,16 +28,23 @@ from ssni_jax.purify import Calibration
 MEASURED = "measured"
 
 
-def calibrate(experiment: ReferenceNorms, deviation: Deviation, workdir: Path, stopper: Stopper) -> Calibration:
-    """The calibration of a deviation, whose networks are in place; what the journal has is not measured again."""
-    identity = opened(workdir, experiment, {"deviation": deviation}, {"images": experiment.images})
-    job = CalibrationJob(experiment, deviation, Journal(workdir, identity["hash"]))
+def calibrate(
+    experiment: ReferenceNorms, deviation: Deviation, workdir: Path, stopper: Stopper, share: Share = ALL
+) -> Calibration | None:
+    """The calibration of a deviation, whose networks are in place; what the journal has is not measured again.
+
+    None where a share is complete and others have images left.
+    """
+    identity = opened(workdir, experiment, {"deviation": deviation}, {"images": experiment.images}, share)
+    job = CalibrationJob(experiment, deviation, Journal(workdir, identity["hash"]), share)
     if jax.process_index() == 0:
-        write_run(workdir, experiment.ids, stopper.command, **run_facts("calibration", experiment))
+        write_run(workdir, experiment.ids, share.plain(stopper.command), **run_facts("calibration", experiment))
     with precision_of(experiment):
-        run(job, workdir, stopper)
+        run(job, workdir, stopper, share)
     wait_for_all("calibrated")
     norms = merged_norms(job.journal.units())
+    if not set(experiment.ids) <= norms.keys():
+        return None
     images = f"{len(experiment.ids)} of {len(experiment.images)} images"
     return Calibration.measured(
         deviation, [norms[id] for id in experiment.ids], data=experiment.images.fingerprint, images=images,
@@ -49,8 +57,8 @@ class CalibrationJob:
 
     noun = "images"
 
-    def __init__(self, experiment: ReferenceNorms, deviation: Deviation, journal: Journal):
-        self.experiment, self.deviation, self.journal = experiment, deviation, journal
+    def __init__(self, experiment: ReferenceNorms, deviation: Deviation, journal: Journal, share: Share = ALL):
+        self.experiment, self.deviation, self.journal, self.share = experiment, deviation, journal, share
         self.name, self.mesh = experiment.name, make_mesh()
         n_devices = self.mesh.shape["data"]
         self.n_rows = -(-min(experiment.batch_size, len(experiment.ids)) // n_devices) * n_devices
@@ -58,7 +66,8 @@ class CalibrationJob:
 
     def plan(self) -> list[WorkUnit]:
         have = set(merged_norms(self.journal.units()))
-        return [WorkUnit(MEASURED, block) for block in missing_blocks(self.experiment.ids, have, self.n_rows)]
+        ids = self.share.ids(self.experiment.ids, self.experiment.batch_size)
+        return [WorkUnit(MEASURED, block) for block in missing_blocks(ids, have, self.n_rows)]
 
     def load(self, unit: WorkUnit) -> dict[str, np.ndarray]:
         block = padded({"id": np.asarray(unit.ids, np.int64)}, self.n_rows)

@@ -19,6 +19,7 @@ from ssni_jax.evals.smoothing import Programs, Quality, make_programs
 from ssni_jax.evals.votes import DrawPlan, Group, collect, warm_up
 from ssni_jax.experiments import Certification
 from ssni_jax.jobs.run import Pause, WorkUnit, run
+from ssni_jax.jobs.sharing import ALL, Share
 from ssni_jax.jobs.start import opened
 from ssni_jax.journal.certification import CertifiedRecord, as_record, certified_so_far, merged_certificates
 from ssni_jax.journal.formats import number
@@ -38,15 +39,15 @@ class Ready(NamedTuple):
     distance: Distance | None = None
 
 
-def certify(experiment: Certification, ready: Ready, workdir: Path, stopper: Stopper) -> None:
-    """Certifies every image at every sigma that has no record yet; process 0 writes."""
+def certify(experiment: Certification, ready: Ready, workdir: Path, stopper: Stopper, share: Share = ALL) -> None:
+    """Certifies every image of the share at every sigma that has no record yet; process 0 writes."""
     networks = {"predict": next(iter(ready.predicts.values())), "distance": ready.distance}
-    identity = opened(workdir, experiment, networks, {"images": experiment.images})
-    job = CertificationJob(experiment, ready, Journal(workdir, identity["hash"]))
+    identity = opened(workdir, experiment, networks, {"images": experiment.images}, share)
+    job = CertificationJob(experiment, ready, Journal(workdir, identity["hash"]), share)
     if jax.process_index() == 0:
-        write_run(workdir, experiment.ids, stopper.command, **facts(experiment))
+        write_run(workdir, experiment.ids, share.plain(stopper.command), **facts(experiment))
     with precision_of(experiment):
-        run(job, workdir, stopper)
+        run(job, workdir, stopper, share)
     wait_for_all("certified")
 
 
@@ -62,8 +63,8 @@ class CertificationJob:
 
     noun = "certificates"
 
-    def __init__(self, experiment: Certification, ready: Ready, journal: Journal):
-        self.experiment, self.ready, self.journal = experiment, ready, journal
+    def __init__(self, experiment: Certification, ready: Ready, journal: Journal, share: Share = ALL):
+        self.experiment, self.ready, self.journal, self.share = experiment, ready, journal, share
         self.name, self.mesh = experiment.name, make_mesh()
         n_devices = self.mesh.shape["data"]
         self.programs: Programs = make_programs(self.mesh, -(-experiment.batch_size // n_devices) * n_devices)
@@ -72,7 +73,7 @@ class CertificationJob:
     def plan(self) -> list[WorkUnit]:
         certified = {(record["id"], record["sigma"]) for record in merged_certificates(self.journal.units())}
         units = []
-        for group in self.experiment.groups:
+        for group in self.share.of_blocks(self.experiment.groups):
             for sigma in self.experiment.sigmas:
                 left = tuple(id for id in group if (id, sigma) not in certified)
                 units += [WorkUnit(f"{CERTIFIED}-sigma{sigma:g}", left, sigma)] if left else []

@@ -59,8 +59,8 @@ class EnsembleJob(EvaluationJob):
 
     @property
     def stages(self) -> Stages:
-        """What the journal holds of the attacks by now."""
-        return Stages(tuple(self.ensemble.stages), self.ensemble.falls_at, self.experiment.ids, self.journal.units())
+        """What the journal holds of the attacks by now, on the images of this share."""
+        return self._stages_of(self.ids)
 
     @property
     def n_copies(self) -> int:
@@ -75,7 +75,7 @@ class EnsembleJob(EvaluationJob):
         ids, recorded = stages.standing(stages.current), stages.recorded(stages.current)
         blocks = [ids[start : start + self.n_rows] for start in range(0, len(ids), self.n_rows)]
         left = [tuple(id for id in block if id not in recorded) for block in blocks]
-        return [WorkUnit(f"{STAGE}{stages.current}", block, stages.current) for block in left if block]
+        return [WorkUnit(f"{STAGE}{stages.current}", block, stages.current, True) for block in left if block]
 
     def load(self, unit: WorkUnit) -> dict[str, np.ndarray]:
         rows = super().load(unit._replace(of=None) if is_stage(unit) else unit)
@@ -134,7 +134,10 @@ class EnsembleJob(EvaluationJob):
         return self.stages.summary() or super().summary()
 
     def facts_at_end(self) -> dict[str, Any]:
-        return {**super().facts_at_end(), "stages": self.stages.table()}
+        return {**super().facts_at_end(), "stages": self._stages_of(self.experiment.ids).table()}
+
+    def _stages_of(self, ids: Sequence[int]) -> Stages:
+        return Stages(tuple(self.ensemble.stages), self.ensemble.falls_at, ids, self.journal.units())
 
     def _path(self, unit: str) -> Path:
         """The images of one attack's unit."""

@@ -16,6 +16,7 @@ from ssni_jax.jobs.ensemble_job import EnsembleJob
 from ssni_jax.jobs.evaluation_job import EvaluationJob
 from ssni_jax.jobs.programs import CompiledPrograms
 from ssni_jax.jobs.run import attempt, run
+from ssni_jax.jobs.sharing import ALL, Share
 from ssni_jax.jobs.start import opened
 from ssni_jax.journal.identity import precision_of
 from ssni_jax.journal.units import Journal
@@ -24,16 +25,26 @@ from ssni_jax.zoo import resolve
 
 
 def evaluate(
-    experiment: Evaluation, predict: Predict, workdir: Path, stopper: Stopper, programs: CompiledPrograms | None = None
+    experiment: Evaluation,
+    predict: Predict,
+    workdir: Path,
+    stopper: Stopper,
+    programs: CompiledPrograms | None = None,
+    *,
+    share: Share = ALL,
 ) -> None:
     """Evaluates every image that lacks a record or draws; `predict` is the experiment's with its networks in place.
 
-    `programs` are those that other evaluations of this process have compiled.
+    `programs` are those that other evaluations of this process have compiled. With a `share` only its images are.
     """
     attack = resolve(experiment.attack, whole(make_mesh()))
-    identity = opened(workdir, experiment, networks_of(predict, attack), sources_of(experiment))
+    identity = opened(workdir, experiment, networks_of(predict, attack), sources_of(experiment), share)
+    share.check_size(experiment.batch_size)
     experiment = settled_here(experiment)
-    job = make_job(experiment, predict, attack, Journal(workdir, identity["hash"]), stopper.command, programs)
+    job = make_job(
+        experiment, predict, attack, Journal(workdir, identity["hash"]), share.plain(stopper.command), programs
+    )
+    job.share = share
     room, error = attempt(job.room) if jax.process_index() == 0 else (None, None)
     agree(error)
     if jax.process_index() == 0:
@@ -41,7 +52,7 @@ def evaluate(
             print(f"{experiment.name}: {room}", flush=True)
         job.write_facts()
     with precision_of(experiment):
-        run(job, workdir, stopper)
+        run(job, workdir, stopper, share)
     if jax.process_index() == 0:
         job.write_facts(**job.facts_at_end())
     wait_for_all("evaluated")

@@ -25,6 +25,7 @@ from ssni_jax.jobs.level_curves import level_curves
 from ssni_jax.jobs.outcome import Batch, Outcome, as_record, judgement, save_stages
 from ssni_jax.jobs.programs import CompiledPrograms
 from ssni_jax.jobs.run import Pause, WorkUnit, missing_blocks
+from ssni_jax.jobs.sharing import ALL
 from ssni_jax.journal.evaluation import EVALUATED, MORE_DRAWS, merged, saved_images
 from ssni_jax.journal.formats import accuracies
 from ssni_jax.journal.records import answers_of
@@ -42,6 +43,7 @@ class EvaluationJob:
     """
 
     noun = "images"
+    share = ALL  # of the images; `evaluate` sets it
 
     def __init__(
         self,
@@ -55,8 +57,7 @@ class EvaluationJob:
     ):
         self.experiment, self.predict, self.journal, self.command = experiment, predict, journal, command
         self.name, self.mesh, self.programs = experiment.name, mesh or make_mesh(), programs or CompiledPrograms()
-        self.root = root_key(experiment.seed)
-        self.votes = n_votes(predict)
+        self.root, self.votes = root_key(experiment.seed), n_votes(predict)
         self.n_draws = 0 if not self.is_attacked else -(-experiment.n_draws // self.votes) * self.votes
         self.undefended = undefended_of(predict)
         self.classify: Any = None
@@ -67,6 +68,11 @@ class EvaluationJob:
     def is_attacked(self) -> bool:
         """Whether there are adversarial images to judge."""
         return self.experiment.attack is not None or self.experiment.adversarial is not None
+
+    @property
+    def ids(self) -> list[int]:
+        """The planned images of this share."""
+        return self.share.ids(self.experiment.ids, number_of(self.experiment.batch_size))
 
     @property
     def n_rows(self) -> int:
@@ -92,7 +98,7 @@ class EvaluationJob:
         return room_for(self.experiment, n_left, self.n_copies, self.journal.workdir)
 
     def plan(self) -> list[WorkUnit]:
-        records, ids = merged(self.journal.units()), self.experiment.ids
+        records, ids = merged(self.journal.units()), self.ids
         units = [WorkUnit(EVALUATED, block) for block in missing_blocks(ids, set(records), self.n_rows)]
         for n in sorted({len(record.get("draws", [])) for record in records.values()}):
             if n < self.n_draws:

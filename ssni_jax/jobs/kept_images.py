@@ -12,6 +12,7 @@ from ssni_jax.core.types import Images
 from ssni_jax.data.source import as_float
 from ssni_jax.experiments import Evaluation
 from ssni_jax.experiments.evaluation import KeptImages
+from ssni_jax.files.remote import RemotePath
 
 LEVELS = as_float(np.arange(256, dtype=np.uint8))
 SLACK = 1e-3  # of a level: a change of whole levels may be rounded a little below them
@@ -34,8 +35,11 @@ def as_stored(image: Shaped[np.ndarray, "B H W C"], keep: KeptImages) -> Shaped[
 def room_for(experiment: Evaluation, n_images: int, n_copies: int, workdir: Path) -> str:
     """What the adversarial images of `n_images` take at most, in a sentence; a ValueError if the disk has less."""
     per_image = int(np.prod(experiment.images.image_shape)) * np.dtype(experiment.keep_images).itemsize
-    needed, free = n_images * n_copies * per_image, shutil.disk_usage(workdir).free
+    needed = n_images * n_copies * per_image
     taken = f"the adversarial images of {n_images} images take up to {size(needed)} as {experiment.keep_images}"
+    if isinstance(workdir, RemotePath):
+        return taken
+    free = shutil.disk_usage(workdir).free
     if needed > free:
         remedy = "" if experiment.keep_images == "uint8" else ', or a quarter of it with keep_images="uint8"'
         raise ValueError(f"{taken}, and {workdir} has {size(free)} free: choose a --workdir with more room{remedy}.")

@@ -11,8 +11,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from ssni_jax.dist import agree, same_everywhere, wait_for_all
-from ssni_jax.files.lease import Lease
 from ssni_jax.jobs.progress import Progress
+from ssni_jax.jobs.sharing import ALL, Share
 from ssni_jax.journal.identity import digest_of
 from ssni_jax.lifecycle import Stopper
 
@@ -23,11 +23,15 @@ AHEAD_BYTES = 2**30  # of a unit that is read ahead, such as 1,700 images of 224
 
 
 class WorkUnit(NamedTuple):
-    """The smallest thing that is written at once: its stage, its images in order, and what else tells it apart."""
+    """The smallest thing that is written at once: its stage, its images in order, and what else tells it apart.
+
+    `is_followed` says that further units depend on its outcome, as those of the next attack of an ensemble do.
+    """
 
     stage: str
     ids: tuple[int, ...]
     of: Any = None
+    is_followed: bool = False
 
     @property
     def name(self) -> str:
@@ -65,21 +69,23 @@ class Job(Protocol):
 Pause = Callable[[Callable[[], None]], None]
 
 
-def run(job: Job, workdir: Path, stopper: Stopper) -> None:
-    """Works until every planned unit is in the journal, whichever job wrote it; returns only then.
+def run(job: Job, workdir: Path, stopper: Stopper, share: Share = ALL) -> None:
+    """Works until every planned unit is in the journal, whichever job wrote it, and waits for those of other jobs.
 
-    A signal ends all processes after the unit in progress or drops it; an error on one process ends all of them. Both
-    lose at most the unit in progress.
+    A share that is leasing waits for others only where further units follow. A signal ends all processes after the
+    unit in progress or drops it; an error on one process ends all of them. Both lose at most the unit in progress.
     """
     units = planned(job)
     if not units:
         return
     with Progress(job.name, sum(len(unit.ids) for unit in units), job.noun, job.summary) as progress:
-        state = _Running(job, workdir, stopper, progress)
+        state = _Running(job, workdir, stopper, progress, share)
         while units:
             if not state.work_on(units):
-                time.sleep(WAIT_S)
-                state.check()
+                if share.is_leasing and not any(unit.is_followed for unit in units):
+                    progress.say(f"ends without {state.held_by_others(units)}")
+                    return
+                state.wait(units)
             units = planned(job)
             progress.expect(sum(len(unit.ids) for unit in units))
 
@@ -97,9 +103,10 @@ def planned(job: Job) -> list[WorkUnit]:
 class _Running:
     """One pass after the other over the units that are left."""
 
-    def __init__(self, job: Job, workdir: Path, stopper: Stopper, progress: Progress):
-        self.job, self.workdir, self.stopper, self.progress = job, workdir, stopper, progress
+    def __init__(self, job: Job, workdir: Path, stopper: Stopper, progress: Progress, share: Share):
+        self.job, self.workdir, self.stopper, self.progress, self.share = job, workdir, stopper, progress, share
         self.compiled: set[str] = set()  # stages whose programs are there
+        self.said = ""
 
     def work_on(self, units: Sequence[WorkUnit]) -> int:
         """Works on the units that no other job holds; returns how many there were."""
@@ -111,10 +118,20 @@ class _Running:
                     if is_ours:
                         self.one(unit, read(unit))
                         n_done += 1
-        if not n_done:
-            holders = Lease(self.workdir / LEASES / f"{units[0].name}.json").holder()
-            self.progress.say(f"waiting for {len(units)} units that {holders} works on")
         return n_done
+
+    def wait(self, units: Sequence[WorkUnit]) -> None:
+        """Says once for whom, and looks for signals and failures afterwards."""
+        said = f"waiting for {self.held_by_others(units)}"
+        if said != self.said:
+            self.progress.say(said)
+            self.said = said
+        time.sleep(WAIT_S)
+        self.check()
+
+    def held_by_others(self, units: Sequence[WorkUnit]) -> str:
+        """How many units others work on, and who on the first."""
+        return f"{len(units)} units that others work on, {self.lease(units[0]).holder()} on the first"
 
     def one(self, unit: WorkUnit, reading: "Future[Any]") -> None:
         """Reads, computes and writes one unit; every process leaves if one of them fails."""
@@ -154,15 +171,18 @@ class _Running:
             agree(error)
             self.stopper.leave(asked)
 
+    def lease(self, unit: WorkUnit) -> Any:
+        return self.share.lease(self.workdir / LEASES / f"{unit.name}.json")
+
     def leased(self, unit: WorkUnit) -> "_Leased":
-        return _Leased(self.workdir / LEASES / f"{unit.name}.json", lambda: unit in self.job.plan())
+        return _Leased(self.lease(unit), lambda: unit in self.job.plan())
 
 
 class _Leased:
     """The lease of one unit, taken by process 0 for all; entering says whether the unit is theirs to do."""
 
-    def __init__(self, path: Path, is_missing: Callable[[], bool]):
-        self.lease, self.is_missing = Lease(path), is_missing
+    def __init__(self, lease: Any, is_missing: Callable[[], bool]):
+        self.lease, self.is_missing = lease, is_missing
 
     def __enter__(self) -> bool:
         is_ours, error = attempt(self._acquire) if jax.process_index() == 0 else (False, None)

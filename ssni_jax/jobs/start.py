@@ -8,11 +8,14 @@ import jax
 
 from ssni_jax.dist import agree, check_shared, same_everywhere
 from ssni_jax.jobs.run import attempt
+from ssni_jax.jobs.sharing import ALL, Share
 from ssni_jax.journal.identity import identity_of
 from ssni_jax.journal.workdir import open_workdir
 
 
-def opened(workdir: Path, experiment: Any, networks: Mapping[str, Any], sources: Mapping[str, Any]) -> dict[str, Any]:
+def opened(
+    workdir: Path, experiment: Any, networks: Mapping[str, Any], sources: Mapping[str, Any], share: Share = ALL
+) -> dict[str, Any]:
     """The identity of an experiment, after checking its data, that all processes see the workdir, and what is in it.
 
     Whatever one process refuses ends all of them.
@@ -25,6 +28,11 @@ def opened(workdir: Path, experiment: Any, networks: Mapping[str, Any], sources:
         print(f"{experiment.name}: {summary}", flush=True)
     same_everywhere("the experiment, its networks or its data", identity["hash"])
     check_shared(workdir)
-    _, error = attempt(lambda: open_workdir(workdir, identity)) if jax.process_index() == 0 else (None, None)
+    _, error = attempt(lambda: _open(workdir, identity, share)) if jax.process_index() == 0 else (None, None)
     agree(error)
     return identity
+
+
+def _open(workdir: Path, identity: Mapping[str, Any], share: Share) -> None:
+    share.check(workdir)
+    open_workdir(workdir, identity)

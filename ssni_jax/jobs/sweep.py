@@ -20,6 +20,7 @@ from ssni_jax.experiments.fit import fitted
 from ssni_jax.jobs.ahead import compiling_ahead
 from ssni_jax.jobs.evaluate import evaluate, networks_of, sources_of
 from ssni_jax.jobs.programs import CompiledPrograms
+from ssni_jax.jobs.sharing import ALL, Share
 from ssni_jax.journal.evaluation import load_evaluated
 from ssni_jax.journal.formats import accuracies
 from ssni_jax.journal.identity import identity_of
@@ -67,10 +68,13 @@ def run_cells(
     runs: Path,
     stopper: Stopper,
     changed: Callable[[Sequence[PlacedCell]], None],
+    *,
+    share: Share = ALL,
 ) -> None:
-    """Evaluates the cells with these labels, one after the other.
+    """Evaluates the cells with these labels, one after the other, or a share of each.
 
-    `changed` is told of all cells at the start, and again when the workdir of another one is known.
+    `changed` is told of all cells at the start, and again when the workdir of another one is known. A cell that judges
+    the images of one that other processes still work on is left out.
     """
     changed(placed)
     pace, programs, chosen = (
@@ -82,11 +86,14 @@ def run_cells(
         place = f"cell {number} of {len(chosen)}"
         _say(f"{place}: {placed[i].cell.label}{pace.left(number - 1)}")
         try:
+            if placed[i].workdir is None and not is_attacked(placed[i], placed):
+                _say("  left out: the images that it judges are not complete; the command continues with it later.")
+                continue
             if placed[i].workdir is None:
                 placed[i] = transferred(placed[i], placed, runs)
                 changed(placed)
             with pace, _ahead([placed[later] for later in chosen[number : number + 1]], programs):
-                _run(placed[i], stopper, programs)
+                _run(placed[i], stopper, programs, share)
         except Exception:
             message = f"ssni: {place} failed, {placed[i].cell.label}; what is finished stays, and the command resumes."
             print(message, file=sys.stderr, flush=True)
@@ -102,11 +109,17 @@ def _ahead(following: Sequence[PlacedCell], programs: CompiledPrograms) -> Abstr
     return compiling_ahead(evaluation, following[0].predict, attack, following[0].workdir, programs)
 
 
-def _run(placed: PlacedCell, stopper: Stopper, programs: CompiledPrograms) -> None:
+def _run(placed: PlacedCell, stopper: Stopper, programs: CompiledPrograms, share: Share) -> None:
     """Evaluates one cell and shows its accuracy."""
     assert placed.workdir is not None
-    evaluate(placed.cell.evaluation, placed.predict, placed.workdir, stopper, programs)
+    evaluate(placed.cell.evaluation, placed.predict, placed.workdir, stopper, programs, share=share)
     _say(f"  {accuracies(summarise('', load_evaluated(placed.workdir).records))}")
+
+
+def is_attacked(placed: PlacedCell, others: Sequence[PlacedCell]) -> bool:
+    """Whether the cell whose images this one judges is complete."""
+    source = next(other.workdir for other in others if other.cell.label == placed.cell.images_of)
+    return source is not None and not load_evaluated(source).missing
 
 
 def transferred(placed: PlacedCell, others: Sequence[PlacedCell], runs: Path) -> PlacedCell:

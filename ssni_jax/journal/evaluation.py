@@ -1,6 +1,6 @@
 """One evaluation as it is on disk: its records, merged from the units of every job that worked on it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,12 +46,17 @@ def load_evaluated(workdir: Path, ids: Sequence[int] | None = None) -> Evaluated
     _check_curves(workdir, run)
     records, planned = merged(units), sorted(set(run["ids"] if ids is None else ids))
     n_draws = run.get("n_draws", 0)
-    missing = [id for id in planned if id not in records or len(draws_of(records[id])) < n_draws]
+    missing = lacking(planned, n_draws, records)
     curves = [_curve(unit) for unit in units if unit.header["stage"] == EVALUATED and unit.header.get("curve")]
     kept = [records[id] for id in planned if id in records]
     sanity = read_checked(workdir / SANITY, SanityFile) if (workdir / SANITY).exists() else None
     seconds = seconds_per_image(units)
     return Evaluated(workdir, str(run["defense"]), experiment, run, kept, missing, curves, sanity, seconds)
+
+
+def lacking(ids: Iterable[int], n_draws: int, records: Mapping[int, EvaluationRecord]) -> list[int]:
+    """The images without a record, or with fewer draws than planned."""
+    return [id for id in ids if id not in records or len(draws_of(records[id])) < n_draws]
 
 
 def seconds_per_image(units: Sequence[StoredUnit]) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ssni_jax.experiments.sweep import CellName
 from ssni_jax.files.atomic import REMEDY
 from ssni_jax.files.checked import read_checked, write_sealed
+from ssni_jax.files.remote import as_path
 from ssni_jax.journal.evaluation import Evaluated, load_evaluated
 from ssni_jax.journal.formats import invalid, percent, percent_interval
 from ssni_jax.journal.rows import summarise
@@ -48,7 +49,7 @@ class Swept(NamedTuple):
 
 def is_sweep(path: str | Path) -> bool:
     """Whether `path` is the workdir of an `ssni sweep`."""
-    return (Path(path) / SWEEP).exists()
+    return (as_path(path) / SWEEP).exists()
 
 
 def write_sweep(path: Path, name: str, command: str, ids: Sequence[int], cells: Iterable[Mapping[str, Any]]) -> None:
@@ -63,7 +64,7 @@ def write_sweep(path: Path, name: str, command: str, ids: Sequence[int], cells: 
 
 def load_sweep(path: str | Path) -> Swept:
     """The sweep of a workdir with everything its cells have recorded."""
-    path = Path(path)
+    path = as_path(path)
     stored = read_checked(path / SWEEP, SweptFile)
     if not stored["cells"]:
         raise ValueError(f"{path / SWEEP} is damaged (it lists no cells): {REMEDY}.")
@@ -74,7 +75,7 @@ def load_sweep(path: str | Path) -> Swept:
 def _cell(path: Path, stored: dict[str, Any], ids: Sequence[int]) -> SweptCell:
     """One cell with its own images alone: another sweep may have evaluated more of them."""
     place = {name: stored[name] for name in PLACE}
-    workdir = None if stored["workdir"] is None else Path(os.path.normpath(path / stored["workdir"]))
+    workdir = None if stored["workdir"] is None else as_path(os.path.normpath(path / stored["workdir"]))
     if workdir is None or not (workdir / "run.json").exists():
         return SweptCell(**place, path=workdir, run=None)
     return SweptCell(**place, path=workdir, run=load_evaluated(workdir, ids[: place["n_images"]]))

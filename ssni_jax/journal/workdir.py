@@ -8,8 +8,9 @@ from typing import Any
 import jax
 
 from ssni_jax import __version__
-from ssni_jax.files.atomic import REMEDY, read_json, write_json
+from ssni_jax.files.atomic import REMEDY, create_json, read_json
 from ssni_jax.files.checked import read_checked, write_sealed
+from ssni_jax.files.remote import as_path
 from ssni_jax.journal.identity import FORMAT, digest_of, first_difference, shown
 from ssni_jax.journal.stored import RESTORE, ExperimentFile, Run, TrainingRun
 from ssni_jax.journal.units import FIRST_RELEASE, has_units
@@ -36,8 +37,8 @@ def open_workdir(path: Path, identity: Mapping[str, Any]) -> None:
         raise ValueError(_first_release(path))
     elif has_units(path):
         raise ValueError(f"{file} is missing, but records exist: restore the file, or pass another --workdir.")
-    else:
-        write_json(file, identity)
+    elif not create_json(file, identity):  # another process of its own has been first
+        _check_same(path, read_experiment(file), identity)
 
 
 def write_run(workdir: Path, ids: Iterable[int], command: str, **facts: Any) -> None:
@@ -88,7 +89,7 @@ def read_experiment(file: Path) -> dict[str, Any]:
 
 def workdirs(path: str | Path) -> list[Path]:
     """The workdir itself, or every workdir directly below a parent, in the order of their names."""
-    path = Path(path)
+    path = as_path(path)
     if not path.is_dir():
         raise FileNotFoundError(f"There is no directory {path}: check the path.")
     own = (path / "experiment.json").exists()

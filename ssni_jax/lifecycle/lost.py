@@ -26,10 +26,10 @@ def missing_processes(text: str) -> list[int]:
 
 def sentence(missing: Sequence[int], environment: Mapping[str, str]) -> str:
     """What a user reads when a process of the job is gone."""
-    n = n_processes(environment)
+    n = n_processes(environment) or "the job"  # the environment of a pod does not say how many there are
     remedy = "run the same command again to resume."
     if not missing:
-        return f"ssni: another process of the {n} no longer answers; {remedy}"
+        return f"ssni: another process of {n if n == 'the job' else f'the {n}'} no longer answers; {remedy}"
     if len(missing) == 1:
         return f"ssni: process {missing[0]} of {n} no longer answers; {remedy}"
     names = ", ".join(map(str, missing[:-1])) + f" and {missing[-1]}"
@@ -39,4 +39,4 @@ def sentence(missing: Sequence[int], environment: Mapping[str, str]) -> str:
 def speaks(missing: Sequence[int], environment: Mapping[str, str]) -> bool:
     """Whether this process prints the sentence: the lowest that is left, or every one when nobody knows who is gone."""
     here = process_number(environment)
-    return not missing or here == min(set(range(n_processes(environment))) - {*missing}, default=here)
+    return not missing or here == min(set(range(len(missing) + 1)) - {*missing})

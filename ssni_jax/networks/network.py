@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 from flax import nnx
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Key
 
 from ssni_jax.core.pytree import pytree, static
@@ -15,22 +16,64 @@ MakeModule = Callable[..., nnx.Module]
 
 @pytree
 class Network:
-    """An nnx module as a pure, jit-able function: its arrays are data, its structure is static."""
+    """An nnx module as a pure, jit-able function: its arrays are data, its structure is static.
+
+    `split` has the axis of each array that is divided over the mesh axis "data", or None for a whole array; without
+    it all are whole. In a function of one device's rows the parts are collected at each call, so that inside a loop a
+    device holds the other devices' parts for one call only; every device must then call equally often.
+    """
 
     graphdef: Any = static()
     state: Tree
+    split: tuple[int | None, ...] | None = static(default=None)
+
+    @classmethod
+    def placed(cls, graphdef: Any, state: Tree) -> "Network":
+        """A network whose arrays lie on devices, with the axes that their shardings divide."""
+        axes = tuple(_axis(leaf) for leaf in jax.tree.leaves(state))
+        return cls(graphdef, state, axes if any(axis is not None for axis in axes) else None)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return nnx.merge(self.graphdef, self.state)(*args, **kwargs)
+        return nnx.merge(self.graphdef, self._whole_state())(*args, **kwargs)
+
+    def specs(self) -> "Network":
+        """The network with the division of each array in its place."""
+        leaves, structure = jax.tree.flatten(self.state)
+        axes = self.split or (None,) * len(leaves)
+        specs = [PartitionSpec() if axis is None else PartitionSpec(*(None,) * axis, "data") for axis in axes]
+        return Network(self.graphdef, jax.tree.unflatten(structure, specs), self.split)
+
+    def _whole_state(self) -> Tree:
+        """The arrays as a whole; outside of a function of one device's rows they are."""
+        if self.split is None or "data" not in jax.sharding.get_abstract_mesh().manual_axes:
+            return self.state
+        leaves, structure = jax.tree.flatten(self.state)
+        whole = [
+            leaf if axis is None else jax.lax.all_gather(leaf, "data", axis=axis, tiled=True)
+            for leaf, axis in zip(leaves, self.split, strict=True)
+        ]
+        return jax.tree.unflatten(structure, whole)
 
     def method(self, name: str) -> Callable[..., Any]:
         """Another of the module's functions than its call, pure too."""
-        module = nnx.merge(self.graphdef, self.state)
+        module = nnx.merge(self.graphdef, self._whole_state())
         if not hasattr(module, name):
             raise ValueError(
                 f"A {type(module).__name__} has no {name}: give a classifier such as a WideResNet or ResNet."
             )
         return getattr(module, name)
+
+
+def is_divided(tree: Tree) -> bool:
+    """Whether a network in a tree has arrays that are divided over devices."""
+    nodes = jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, Network))
+    return any(isinstance(node, Network) and node.split is not None for node in nodes)
+
+
+def _axis(leaf: Any) -> int | None:
+    """The axis of an array that is divided over "data"."""
+    spec = tuple(getattr(getattr(leaf, "sharding", None), "spec", None) or ())
+    return spec.index("data") if "data" in spec else None
 
 
 def make_network(module: nnx.Module) -> Network:

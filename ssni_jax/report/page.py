@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ssni_jax.files.atomic import write_bytes, write_json
+from ssni_jax.files.remote import as_path
 from ssni_jax.journal import formats
 from ssni_jax.journal.certification import Certified
 from ssni_jax.journal.evaluation import Evaluated
@@ -34,7 +35,7 @@ def write_report(path: str | Path) -> Path:
     Certifications also write certified.md with their tables and pareto.png, the plot for a paper; trainings write
     curves.png, and the page of a sweep comes with heat_map.png.
     """
-    path = Path(path)
+    path = as_path(path)
     return _write_swept(load_sweep(path)) if is_sweep(path) else _write_runs(path)
 
 

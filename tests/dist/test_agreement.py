@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from ssni_jax.dist import agree, agreement, check_shared, same_everywhere
+from ssni_jax.dist import agree, agreement, check_shared, same_everywhere, service
 from ssni_jax.lifecycle import PeerFailed
 
 
@@ -37,6 +37,27 @@ def test_a_stop_asked_of_one_process_is_asked_of_all(others):
     assert agree(None) == 15
     assert agree(None) is None
     assert agree(None, 2) == 2
+
+
+def test_a_preemption_that_the_service_knows_of_stops_all(others, monkeypatch):
+    notices = iter([False, True, True])
+    monkeypatch.setattr(agreement, "is_preempted", lambda: next(notices))
+    others(0, 2, {}, {1: "15"}, {1: "2"})
+    assert agree(None) is None
+    assert agree(None) == 15
+    assert agree(None, 2) == 2
+
+
+def test_the_service_is_asked_about_a_preemption_with_growing_numbers_and_may_be_off(monkeypatch):
+    steps = []
+    monkeypatch.setattr(service.multihost_utils, "reached_preemption_sync_point", lambda step: steps.append(step) or True)
+    assert service.is_preempted() and service.is_preempted() and steps[1] == steps[0] + 1
+
+    def off(step):
+        raise RuntimeError("Preemption sync manager has not been initialized.")
+
+    monkeypatch.setattr(service.multihost_utils, "reached_preemption_sync_point", off)
+    assert not service.is_preempted()
 
 
 def test_the_failing_process_says_why_and_the_others_say_nothing(others):

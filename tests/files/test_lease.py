@@ -59,6 +59,18 @@ def test_a_lease_of_a_dead_process_is_taken_over_and_nothing_else_remains(path):
     lease.release()
 
 
+def test_a_process_that_was_killed_and_not_waited_for_yet_is_dead(path):
+    process = subprocess.Popen(["sleep", "60"])
+    held_by(path, pid=process.pid, started=leases._started(process.pid))
+    assert not Lease(path).acquire()
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    lease = Lease(path)
+    assert lease.acquire()
+    lease.release()
+    process.wait()
+
+
 def test_a_lease_of_a_living_process_is_not_taken_over_however_old_it_is(path):
     held_by(path)
     os.utime(path, (0, 0))

@@ -1,5 +1,6 @@
 """Jobs of several processes: killed at random and resumed on other numbers of processes, and refused on one side."""
 
+import contextlib
 import json
 import os
 import random
@@ -15,6 +16,7 @@ import pytest
 from ssni_jax.journal.calibration import load_calibrated
 from ssni_jax.journal.certification import load_certified
 from ssni_jax.journal.evaluation import load_evaluated
+from ssni_jax.journal.merge import merge
 
 pytestmark = pytest.mark.slow
 
@@ -27,9 +29,9 @@ COMMANDS = {
 }
 
 
-def command(name, workdir, n_processes):
+def command(name, workdir, n_processes, *more):
     """The command line of one job, alone or under the launcher."""
-    flags = [*COMMANDS[name], "--workdir", str(workdir)]
+    flags = [*COMMANDS[name], *more, "--workdir", str(workdir)]
     flags += ["--out", str(workdir.with_suffix(".json"))] if name == "calibrate" else []
     if n_processes == 1:
         return [sys.executable, "-c", "from ssni_jax.cli import main; main()", *flags]
@@ -37,9 +39,9 @@ def command(name, workdir, n_processes):
     return [*launcher, *flags]
 
 
-def start(name, workdir, n_processes):
+def start(name, workdir, n_processes, *more):
     return subprocess.Popen(
-        command(name, workdir, n_processes), cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
+        command(name, workdir, n_processes, *more), cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 
@@ -196,6 +198,61 @@ def test_a_signal_ends_the_unit_and_says_how_to_resume(tmp_path, number, code, n
     assert process.returncode == code
     assert len(sentences(out, "Stopped; resume with: ssni evaluate")) == 1 and "Traceback" not in stderr
     assert finish("evaluate", tmp_path / "w")[0] == 0
+
+
+def test_a_signal_to_one_of_two_processes_stops_both_and_the_attack_resumes_where_it_was(tmp_path):
+    """As the preemption of one host: the other is told at the next chunk, and both save the same iteration."""
+    flags = ["--n-images", "16", "--attack.n-steps", "300"]
+    process = start("evaluate", tmp_path / "w", 2, *flags)
+    while process.poll() is None and n_units(tmp_path / "w") == 0:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    os.kill(workers(process)[-1], signal.SIGTERM)
+    out, stderr = process.communicate(timeout=60)
+    assert process.returncode == 75 and "Traceback" not in stderr
+    assert len(sentences(out, "Stopped; resume with: ssni evaluate")) == 1
+    states = [np.load(path) for path in sorted((tmp_path / "w" / "states").glob("*.npz"))]
+    assert len(states) == 2 and int(states[0]["i"]) == int(states[1]["i"]) > 0
+    process = start("evaluate", tmp_path / "w", 2, *flags)
+    assert process.communicate(timeout=120) and process.returncode == 0
+    assert len(load_evaluated(tmp_path / "w").records) == 16 and not list((tmp_path / "w" / "states").iterdir())
+
+
+def test_four_leasing_processes_finish_the_block_of_one_that_is_killed(tmp_path):
+    """Whoever is left takes it over; each ends by itself, and every image has one record."""
+    flags = ["--lease", "--n-images", "64", "--attack.n-steps", "60"]
+    four = [start("evaluate", tmp_path / "w", 1, *flags) for _ in range(4)]
+    leases = tmp_path / "w" / "leases"
+    while not (held := holders(leases)):
+        time.sleep(0.01)
+    block, victim = next(iter(held.items()))
+    os.kill(victim, signal.SIGKILL)
+    codes = {process.pid: process.wait(timeout=300) for process in four}
+    assert codes.pop(victim) == -signal.SIGKILL and set(codes.values()) == {0}
+    assert (tmp_path / "w" / "units" / f"{block}.jsonl").exists() and not list(leases.iterdir())
+    headers = [json.loads(path.read_text().splitlines()[0]) for path in (tmp_path / "w" / "units").glob("*.jsonl")]
+    assert sum(header["n_records"] for header in headers) == 64
+    assert len(load_evaluated(tmp_path / "w").records) == 64
+
+
+def holders(leases):
+    """The process of each lease, by the name of its unit."""
+    held = {}
+    for path in leases.glob("*.json"):
+        with contextlib.suppress(OSError, ValueError):
+            held[path.stem] = json.loads(path.read_text())["pid"]
+    return held
+
+
+def test_shards_in_workdirs_of_their_own_are_merged_to_the_run_of_one_process(tmp_path):
+    flags = ["--n-images", "32"]
+    process = start("evaluate", tmp_path / "alone", 1, *flags)
+    assert process.communicate(timeout=300) and process.returncode == 0
+    for number in range(2):
+        process = start("evaluate", tmp_path / f"host{number}", 1, *flags, "--shard", f"{number}/2")
+        assert process.communicate(timeout=300) and process.returncode == 0
+    merge(tmp_path / "joined", [tmp_path / "host0", tmp_path / "host1"])
+    same_results("evaluate", tmp_path / "alone", tmp_path / "joined")
 
 
 def test_two_jobs_share_a_workdir_by_leasing_its_blocks(tmp_path):

@@ -36,6 +36,7 @@ The first task at the barrier: 0. Some timed out task names:
 
 
 RPC: /xla.coordination.CoordinationService/Barrier [type.googleapis.com/tensorflow.CoordinationServiceError='']"""
+SLICES = {"MEGASCALE_NUM_SLICES": "3", "MEGASCALE_SLICE_ID": "2"}
 JOB = {"JAX_COORDINATOR_ADDRESS": "host:1", "JAX_NUM_PROCESSES": "8", "JAX_PROCESS_ID": "0"}
 
 
@@ -63,6 +64,13 @@ def test_the_sentence_names_them():
     assert "processes 1, 3 and 4 of 8 no longer answer;" in sentence([1, 3, 4], JOB)
 
 
+def test_a_pod_that_does_not_know_how_many_there_are_says_so_as_well():
+    pods = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "1"}
+    assert "another process of the job no longer answers" in sentence([], pods)
+    assert "process 3 of the job no longer answers" in sentence([3], pods)
+    assert speaks([0], pods) and not speaks([3], pods)
+
+
 def test_the_lowest_process_that_is_left_says_so():
     ones = [speaks([0, 1], {**JOB, "JAX_PROCESS_ID": str(i)}) for i in range(2, 8)]
     assert ones == [True, False, False, False, False, False]
@@ -77,6 +85,9 @@ def test_the_lowest_process_that_is_left_says_so():
         ({"SLURM_STEP_NODELIST": "a,b", "SLURM_NTASKS": "16", "SLURM_PROCID": "9"}, 9, 16),
         ({"SLURM_STEP_NODELIST": "a", "SLURM_NTASKS": "1", "SLURM_PROCID": "0"}, 0, 1),
         ({"TPU_WORKER_HOSTNAMES": "a,b,c", "TPU_WORKER_ID": "2"}, 2, 3),
+        ({"TPU_WORKER_HOSTNAMES": "a,b", "TPU_WORKER_ID": "1", **SLICES}, 5, 6),
+        ({"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3", "SLURM_NTASKS": "1"}, 3, 4),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "7"}, 7, None),
     ],
 )
 def test_a_process_knows_its_number_before_jax_is_imported(environment, number, n):
