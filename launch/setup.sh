@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: a virtual environment in .venv with the package and its test extra, made once.
 # PYTHON chooses the interpreter. A changed setup.cfg or requirements.txt installs again.
 set -euo pipefail

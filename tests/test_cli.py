@@ -324,12 +324,15 @@ def test_draws_that_cannot_certify_are_named_with_the_number_that_could(tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", ["ragged.py", "gradient.py", "certify.py", "train.py", "attacks.py"])
+@pytest.mark.parametrize(
+    "script", ["ragged.py", "gradient.py", "certify.py", "train.py", "attacks.py", "accelerator.py"]
+)
 def test_a_benchmark_prints_one_json_line(script):
     small = {"ragged.py": ["--images", "16", "--slots", "4"], "gradient.py": ["--steps", "4", "--images", "4"]}
     small["certify.py"] = ["--images", "2", "--n-estimation", "100"]
     small["train.py"] = ["--steps", "2", "--batch-size", "8"]
     small["attacks.py"] = ["--images", "8", "--steps", "2", "--repeats", "1", "--only", "pgd"]
+    small["accelerator.py"] = ["--small", "--repeats", "1", "--only", "forward"]
     command = [sys.executable, str(ROOT / "benchmarks" / script), *small[script]]
     out = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert len(out.splitlines()) == 1

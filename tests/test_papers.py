@@ -77,7 +77,7 @@ def test_every_row_is_built_without_weights(path):
 @pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.stem)
 def test_every_row_gives_logits_from_shapes(path):
     for choices, evaluation in rows(path):
-        side = 32 if choices.data == "CIFAR-10" else evaluation.images.size
+        side = 32 if choices.data == "CIFAR-10" else evaluation.images.image_shape[0]
         keys, x = sample_keys(jax.random.key(0), jnp.arange(2)), jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
         logits = jax.eval_shape(lambda predict, x, keys=keys: predict(keys, x), outline(evaluation.defense), x)
         assert logits.shape == (2, 10 if choices.data == "CIFAR-10" else 1000)
@@ -106,7 +106,7 @@ def test_the_released_imagenet_row_takes_224_pixels_and_purifies_256(tmp_path):
     np.savez(tmp_path / "x.npz", images=images, labels=np.arange(2))
     row = chosen(path)
     released = row.build(dataclasses.replace(row.choices, ssni="none", protocol="released"))
-    assert released.images.size == 224 and isinstance(row.choices.images, ImageFolder)
+    assert released.images.image_shape == (224, 224, 3) and isinstance(row.choices.images, ImageFolder)
     given = dataclasses.replace(released, images=Npz(str(tmp_path / "x.npz")), n_images=2)
     fitted(given)
     exact = dataclasses.replace(given, defense=row.build(dataclasses.replace(row.choices, ssni="none")).defense)

@@ -13,7 +13,7 @@ import tyro
 from ssni_jax.commands.config import overridden, read_experiment
 from ssni_jax.commands.sharing import Sharing
 from ssni_jax.convert import stored_file
-from ssni_jax.data import Digits, ImageFolder, Npz, TfdsDirectory
+from ssni_jax.data import Digits, ImageFolder, Npz, Parquet, TfdsDirectory
 from ssni_jax.dist import make_mesh, whole
 from ssni_jax.experiments import ReferenceNorms
 from ssni_jax.experiments.fit import fitted_norms
@@ -42,7 +42,7 @@ class Calibrate(Sharing):
     network: tyro.conf.Positional[str]
     """A bundled score network, the path of a stored one without .safetensors, or a .py file that builds `experiment`, a
     ReferenceNorms; further flags override its fields."""
-    source: Digits | ImageFolder | Npz | TfdsDirectory = Digits("calibration")
+    source: Digits | ImageFolder | Npz | TfdsDirectory | Parquet = Digits("calibration")
     """The images, for a network."""
     images: Literal["unseen", "published"] = "unseen"
     """All of the source, taken to be unseen; or the papers' choice, 5,000 of the source at random (RandomState(0)),

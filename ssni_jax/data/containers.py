@@ -2,6 +2,7 @@
 
 import functools
 import os
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -96,6 +97,8 @@ def container(path: str) -> Container:
         return Directory(Path(path))
     if Path(path).is_file() and zipfile.is_zipfile(path):
         return ZipArchive(Path(path))
+    if Path(path).is_file() and tarfile.is_tarfile(path):
+        raise ValueError(f"{path} is a tar archive, which is read from one end: unpack it, and give the folder.")
     if Path(path).is_file():
         raise ValueError(f"{path} is neither a folder nor a zip archive: give the folder that the images are in.")
     raise FileNotFoundError(f"There is no folder or zip archive {path}: give one of images or of class subfolders.")

@@ -13,20 +13,21 @@ from jaxtyping import Int
 from ssni_jax.core.pytree import ADDED
 from ssni_jax.data.classes import MOST_CLASSES, NUMBERED, PARTS_OF_A_SET, class_map, n_classes_of, shown
 from ssni_jax.data.containers import container, listed
+from ssni_jax.data.encoded import EncodedImage, EncodedImages
 from ssni_jax.data.hashing import Known, checked_files, labelled_hash
-from ssni_jax.data.images import as_array
-from ssni_jax.data.source import Example
+from ssni_jax.data.label_files import FileLabels, Numbers, labels_in
+from ssni_jax.data.resizing import Resizing, StoredSize
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageFolder:
+class ImageFolder(EncodedImages):
     """The image files of a folder or zip archive, sorted by name; with `size`, resized and centre-cropped to a square.
 
     PNG, JPEG, WebP, BMP, TIFF, PPM and GIF of one frame are read, hidden files ignored. Labels "folder": the number
     of the class subfolder ("10", "010.Ovenbird"), the published index of a synset of ImageNet ("n01440764") or of a
     class name of CIFAR-10, or the place of its name in `classes`; -1 in a flat folder. "name": the integer with which
-    the file name begins. `fingerprint` is the sha256 of relative names, labels and encoded bytes, made while every
-    file is decoded to check it.
+    the file name begins. A `label_file` replaces both. `fingerprint` is the sha256 of relative names, labels and
+    encoded bytes, made while every file is decoded to check it.
     """
 
     path: str
@@ -35,13 +36,24 @@ class ImageFolder:
     """1 for grey, 3 for colour; None for as many as the network takes, and 3 where there is none."""
     labels: Literal["folder", "name"] = "folder"
     classes: tuple[str, ...] | None = dataclasses.field(default=None, metadata=ADDED)
-    """The names of all class subfolders in the order of their labels, for names that say no number."""
+    """The names of all classes in the order of their labels, for names that say no number."""
+    label_file: str | None = dataclasses.field(default=None, metadata=ADDED)
+    """Read the label of each image from this file: val.txt of Caffe, LOC_val_solution.csv of Kaggle, the ground truth
+    of the development kit, or lines of an image's name and its class."""
+    numbers: Numbers | None = dataclasses.field(default=None, metadata=ADDED)
+    """What the numbers of a label file without names mean: "index", the published index from 0, or "ilsvrc2012_id",
+    the number from 1 of the development kit, whose meta.mat lies beside the file."""
+    resizing: Resizing = dataclasses.field(default=StoredSize(), metadata=ADDED)
+    """Resize pictures as a paper or library does, instead of `size`: ResizeCrop(256, 224), AdmCrop(256) and others."""
 
     def __post_init__(self):
-        if self.size is not None and self.size < 1:
-            raise ValueError(f"size must be at least 1, or None to keep the size, got {self.size}.")
         if self.channels not in (None, 1, 3):
             raise ValueError(f"channels must be 1 (grey), 3 (colour) or None, got {self.channels}.")
+        if self.label_file is not None and self.labels != "folder":
+            raise ValueError(f"label_file = {self.label_file} and labels = {self.labels!r} both say labels: give one.")
+        if self.numbers is not None and self.label_file is None:
+            raise ValueError(f"numbers = {self.numbers!r} says what a label file means: give label_file as well.")
+        self.resize  # noqa: B018 - refuses a wrong size
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -54,11 +66,13 @@ class ImageFolder:
         return _class_map(self.path, self.classes) or {}
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return _first_shape(self) if self.size is None else (self.size, self.size, self.channels or 3)
+    def n_channels(self) -> int:
+        return self.channels or 3
 
     @property
     def n_classes(self) -> int:
+        if self.label_file is not None:
+            return _labels_of(self).n_classes
         if self.labels == "name":
             return 1 + int(self.known_labels().max())
         return n_classes_of(self.class_map, self.classes) if self.class_map else 0
@@ -77,7 +91,8 @@ class ImageFolder:
     @property
     def summary(self) -> str:
         """The class map and the files that are not read, in a line each."""
-        lines = [shown(self.class_map)] if self.class_map and self.labels == "folder" else []
+        has_map = self.labels == "folder" and self.label_file is None
+        lines = [shown(self.class_map)] if has_map and self.class_map else []
         skipped = listed(self.path).skipped
         if skipped:
             lines.append(f"{len(skipped)} files are no images and not read: {', '.join(skipped[:3])}")
@@ -90,9 +105,9 @@ class ImageFolder:
 
     def checked(self) -> dict[str, Known]:
         """Hash and size of every file, after decoding it; ValueError names what cannot be read, or has another size."""
-        known = checked_files(container(self.path), self.names, self.channels or 3)
+        known = checked_files(container(self.path), self.names, self.n_channels)
         first = self.names[0]
-        for name, facts in known.items() if self.size is None else ():
+        for name, facts in known.items() if self.resize.side is None else ():
             if facts[2:] != known[first][2:]:
                 raise ValueError(
                     f"{name} in {self.path} has {facts.height} x {facts.width} pixels and {first} has "
@@ -103,20 +118,23 @@ class ImageFolder:
 
     def known_labels(self) -> Int[np.ndarray, " N"]:
         """The labels of all images, without reading any."""
+        if self.label_file is not None:
+            return _labels_of(self).labels
         return _labels(self.path, self.labels, self.classes)
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, i: int) -> Example:
-        content, name = container(self.path).read(self.names[i]), f"{self.path}/{self.names[i]}"
-        image = as_array(content, name, self.channels or 3, self.size)
-        return {"image": image, "label": int(self.known_labels()[i]), "id": i}
+    def encoded(self, i: int) -> EncodedImage:
+        """The file of image i."""
+        name = self.names[i]
+        return EncodedImage(container(self.path).read(name), int(self.known_labels()[i]), f"{self.path}/{name}")
 
 
 @functools.cache
-def _first_shape(source: ImageFolder) -> tuple[int, int, int]:
-    return source[0]["image"].shape
+def _labels_of(folder: ImageFolder) -> FileLabels:
+    assert folder.label_file is not None
+    return labels_in(Path(folder.label_file), folder.names, folder.classes, folder.numbers)
 
 
 @functools.cache

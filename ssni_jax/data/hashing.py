@@ -13,7 +13,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.progress import track
 
-from ssni_jax.data.containers import Container, Directory
+from ssni_jax.data.containers import Container
 from ssni_jax.data.decode import decoded
 from ssni_jax.files import write_bytes
 from ssni_jax.lifecycle.environment import process_number
@@ -49,18 +49,6 @@ def checked_files(files: Container, names: Sequence[str], channels: int) -> dict
     return _remembering(files.path, {name: f"{files.mark(name)} {channels}" for name in names}, look)
 
 
-def content_hash(root: Path, files: Iterable[Path]) -> str:
-    """The sha256 of the relative names and bytes of files of any kind below `root`, remembered in the same way."""
-
-    def look(name: str, mark: str) -> Known:
-        with (root / name).open("rb") as content:
-            return Known(mark, hashlib.file_digest(content, "sha256").hexdigest())
-
-    names, directory = [file.relative_to(root).as_posix() for file in files], Directory(root)
-    marks = {name: directory.mark(name) for name in names}
-    return labelled_hash(_remembering(root, marks, look), [(name, 0) for name in names])
-
-
 def labelled_hash(known: Mapping[str, Known], labelled: Iterable[tuple[str, int]]) -> str:
     """The sha256 of names, labels and bytes; it knows nothing of times, and is the same on every host."""
     digest = hashlib.sha256()
@@ -79,7 +67,7 @@ def _remembering(root: Path, marks: Mapping[str, str], look: Look) -> dict[str, 
     if known != before:
         _remember(root, known)
     if errors:
-        raise _first_of(errors)
+        raise first_of(errors, "files")
     return known
 
 
@@ -91,7 +79,7 @@ def _looked(
     errors: dict[str, ValueError | OSError] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(lambda item: _attempt(look, *item), marks.items())
-        for name, result in zip(marks, _with_bar(results, len(marks), root), strict=True):
+        for name, result in zip(marks, with_bar(results, len(marks), root), strict=True):
             if isinstance(result, Known):
                 seen[name] = result
             else:
@@ -106,35 +94,36 @@ def _attempt(look: Look, name: str, mark: str) -> Known | ValueError | OSError:
         return error
 
 
-def _with_bar(results: Iterator, n: int, root: Path) -> Iterable:
-    """The results, with a bar on process 0 where there are many files."""
+def with_bar(results: Iterator, n: int, root: Path) -> Iterable:
+    """The results, with a bar on process 0 where there are many images."""
     if n < WORTH_A_BAR or process_number(os.environ) != 0:
         return results
-    return track(results, f"checking {n} files of {root}", total=n, console=Console(file=sys.stderr))
+    return track(results, f"checking {n} images of {root}", total=n, console=Console(file=sys.stderr))
 
 
-def _first_of(errors: dict[str, ValueError | OSError]) -> ValueError | OSError:
-    """The first error; of several, how many there are and which files they name."""
+def first_of(errors: dict[str, ValueError | OSError], noun: str) -> ValueError | OSError:
+    """The first error; of several, how many there are and which files or images they name."""
     first, *others = errors.values()
     if not others:
         return first
-    names = ", ".join(list(errors)[1 : N_SHOWN + 1])
+    names, noun = ", ".join(list(errors)[1 : N_SHOWN + 1]), noun if len(others) > 1 else noun.removesuffix("s")
     more = f" and {len(others) - N_SHOWN} more" if len(others) > N_SHOWN else ""
-    return ValueError(f"{first} {len(others)} other files cannot be read either: {names}{more}.")
+    return ValueError(f"{first} {len(others)} other {noun} cannot be read either: {names}{more}.")
 
 
-def _place(root: Path) -> Path:
+def place_of(key: str) -> Path:
+    """The file in the user's cache that belongs to a key; XDG_CACHE_HOME chooses another cache."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "ssni_jax" / "hashes" / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:24]}.json"
+    return home / "ssni_jax" / "hashes" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
 
 
 def _read_known(root: Path) -> dict[str, Known]:
     with suppress(OSError, ValueError, TypeError, AttributeError):
-        return {name: Known(*entry) for name, entry in json.loads(_place(root).read_text()).items()}
+        return {name: Known(*entry) for name, entry in json.loads(place_of(str(root.resolve())).read_text()).items()}
     return {}
 
 
 def _remember(root: Path, known: Mapping[str, Known]) -> None:
     """A cache that cannot be written is no error: the files are read again next time."""
     with suppress(OSError):
-        write_bytes(_place(root), json.dumps(known).encode())
+        write_bytes(place_of(str(root.resolve())), json.dumps(known).encode())

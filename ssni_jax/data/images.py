@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from PIL import Image
 
+from ssni_jax.core.interpolation import linear_weights
 from ssni_jax.data.decode import MODES, decoded
+from ssni_jax.data.resizing import StoredSize, resizing_of
 from ssni_jax.files import write_bytes
 
 TOLERANCE = 1e-3
@@ -26,9 +28,8 @@ def read_image(path: str | Path, channels: int = 3, size: int | None = None) -> 
 
 def as_array(content: bytes, name: str, channels: int, size: int | None = None) -> Float[np.ndarray, "H W C"]:
     """The bytes of an image file as float32 in [0, 1]; errors call it `name`."""
-    image = decoded(content, name, channels)
-    image = image if size is None else centre_crop(image, size)
-    return np.asarray(image, np.float32).reshape(*image.size[::-1], channels) / np.float32(255)
+    pixels = resizing_of(size, StoredSize())(decoded(content, name, channels))
+    return pixels.astype(np.float32) / np.float32(255)
 
 
 def read_file(path: str | Path) -> bytes:
@@ -73,24 +74,10 @@ def check_images(x: Shaped[Any, "..."], channels: int | None = None) -> Float[np
     return x.astype(np.float32) / np.float32(255) if x.dtype == np.uint8 else _in_range(x.astype(np.float32))
 
 
-def centre_crop(image: Image.Image, size: int) -> Image.Image:
-    """The central `size` x `size` square after an antialiased bilinear resize of the shorter side."""
-    scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
-    image = image.resize((width, height), Image.Resampling.BILINEAR) if (width, height) != image.size else image
-    left, top = (width - size) // 2, (height - size) // 2
-    return image.crop((left, top, left + size, top + size))
-
-
 def enlarged(x: Float[np.ndarray, "N H W C"], size: int) -> Float[np.ndarray, "N size size C"]:
     """Bilinear resize with half-pixel centres and without antialiasing."""
-    rows, columns = _weights(x.shape[1], size), _weights(x.shape[2], size)
+    rows, columns = linear_weights(x.shape[1], size), linear_weights(x.shape[2], size)
     return np.einsum("ph,nhwc,qw->npqc", rows, x, columns, optimize=True).astype(np.float32)
-
-
-def _weights(n_in: int, n_out: int) -> Float[np.ndarray, "n_out n_in"]:
-    centre = np.clip((np.arange(n_out) + 0.5) * n_in / n_out - 0.5, 0, n_in - 1)
-    return np.maximum(0.0, 1.0 - np.abs(centre[:, None] - np.arange(n_in)))
 
 
 def _in_range(x: Float[np.ndarray, "B H W C"]) -> Float[np.ndarray, "B H W C"]:

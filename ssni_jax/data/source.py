@@ -49,11 +49,20 @@ class InMemory(Protocol):
     def labels(self) -> Int[np.ndarray, " N"]: ...
 
 
+@runtime_checkable
+class InRows(Protocol):
+    """A source that reads many rows faster than one after the other: images and labels `ids`."""
+
+    def rows(self, ids: Int[np.ndarray, " B"]) -> tuple[Float[np.ndarray, "B H W C"], Int[np.ndarray, " B"]]: ...
+
+
 def take(source: Source, ids: Sequence[int] | Int[np.ndarray, " B"]) -> Rows:
     """The batch of rows `ids`: "image" float32 [B, H, W, C], "label" and "id" int32 [B]."""
     ids = np.asarray(ids)
     if isinstance(source, InMemory):
         return _batch(as_float(source.images[ids]), source.labels[ids], ids)
+    if isinstance(source, InRows):
+        return _batch(*source.rows(ids), ids)
     examples = [source[int(i)] for i in ids]
     return _batch(stacked(examples), [example["label"] for example in examples], ids)
 

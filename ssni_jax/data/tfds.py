@@ -2,99 +2,111 @@
 
 import dataclasses
 import functools
-import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from ssni_jax.data.decode import MODES
-from ssni_jax.data.hashing import content_hash
-from ssni_jax.data.images import centre_crop
-from ssni_jax.data.source import Example, as_float
-
-AGAIN = "copy the directory again from its source"
+from ssni_jax.core.pytree import ADDED
+from ssni_jax.data.checked_rows import CheckedRows, RowRange
+from ssni_jax.data.encoded import EncodedImage
+from ssni_jax.data.example import value_of
+from ssni_jax.data.records import RecordImages
+from ssni_jax.data.resizing import Resizing, StoredSize
+from ssni_jax.data.shards import AGAIN, opened
+from ssni_jax.data.splits import Slice, split_slice
+from ssni_jax.data.tfds_info import FEATURES, INFO, Described, described
 
 
 @dataclasses.dataclass(frozen=True)
-class TfdsDirectory:
-    """One split of a directory that holds dataset_info.json and array_record files; with `size`, resized and cropped.
+class TfdsDirectory(RecordImages):
+    """One split of a directory that holds dataset_info.json and its shards, tfrecord or array_record.
 
-    Features "image" and "label" are read. `fingerprint` is the sha256 of dataset_info.json and of
-    the split's shards, and of the split and size. Needs the extra `tfds`.
+    Features "image" and "label" are read, and every checksum is compared. With `size`, images are resized and cropped
+    to a square. `fingerprint` is the sha256 of the image files and labels of the rows, the same in both formats.
     """
 
     path: str
     split: str = "test"
+    """One split or a slice of it: test, validation[:5000], test[-500:], train[10%:20%]."""
     size: int | None = None
+    resizing: Resizing = dataclasses.field(default=StoredSize(), metadata=ADDED)
+    """Resize pictures as a paper or library does, instead of `size`: ResizeCrop(256, 224), AdmCrop(256) and others."""
+
+    def __post_init__(self):
+        self.resize  # noqa: B018 - refuses a wrong size
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return self[0]["image"].shape
+    def n_channels(self) -> int:
+        return described(self.path).n_channels
 
     @property
     def n_classes(self) -> int:
-        return int(_builder(self.path).info.features["label"].num_classes)
+        return described(self.path).n_classes
 
     @property
-    def fingerprint(self) -> str:
-        root = Path(self.path)
-        shards = sorted(root.glob(f"*-{self.split}.*")) or sorted(root.glob("*.array_record*"))
-        content = content_hash(root, [root / "dataset_info.json", *shards])
-        return hashlib.sha256(f"{content} {self.split} {self.size}".encode()).hexdigest()
+    def row_range(self) -> RowRange:
+        rows, root = _slice(self.path, self.split), Path(self.path)
+        shards = _shards(self.path, rows.name)
+        files = [name for name, first, n in shards if first < rows.stop and first + n > rows.start]
+        facts = [(root / name).stat() for name in (INFO, FEATURES, *files) if (root / name).is_file()]
+        mark = " ".join(f"{fact.st_size} {fact.st_mtime_ns}" for fact in facts)
+        return RowRange(root, f"{rows.name} {rows.start} {rows.stop}", mark)
+
+    def checked(self) -> CheckedRows:
+        """What is known of all rows; refused is also a shard that holds rows where none are said to be."""
+        info = described(self.path)
+        for name, _, n in _shards(self.path, _slice(self.path, self.split).name):
+            if n == 0 and (Path(self.path) / name).is_file():
+                opened(Path(self.path) / name, info.file_format, 0)
+        return super().checked()
 
     def __len__(self) -> int:
-        return len(_rows(self.path, self.split))
+        rows = _slice(self.path, self.split)
+        return rows.stop - rows.start
 
-    def __getitem__(self, i: int) -> Example:
-        rows = _rows(self.path, self.split)
-        try:
-            row = rows[i]
-        except Exception as error:  # array_record and the decoders each raise their own
-            raise ValueError(
-                f"{self.path}: row {i} of {self.split} cannot be read ({_line(error)}): {AGAIN}."
-            ) from error
-        return {"image": self._sized(row["image"]), "label": int(row["label"]), "id": i}
+    def encoded(self, i: int) -> EncodedImage:
+        """The image file of row i of the slice, and its label."""
+        rows, info = _slice(self.path, self.split), described(self.path)
+        if not 0 <= i < rows.stop - rows.start:
+            raise IndexError(f"{self.path} has rows 0 to {rows.stop - rows.start - 1} in {self.split}, not {i}.")
+        shard, record = _place(info, rows, i)
+        split = info.splits[rows.name]
+        file = Path(self.path) / split.files[shard]
+        content = opened(file, info.file_format, split.lengths[shard]).read(record)
+        return _image(content, f"{file}: record {record}")
 
-    def _sized(self, image: np.ndarray) -> np.ndarray:
-        if self.size is None:
-            return as_float(image)
-        picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image, MODES[image.shape[-1]])
-        return as_float(np.asarray(centre_crop(picture, self.size)).reshape(self.size, self.size, -1))
+
+def _image(record: bytes, name: str) -> EncodedImage:
+    try:
+        image, label = value_of(record, "image"), value_of(record, "label")
+    except ValueError as error:
+        raise ValueError(f"{name} is no example of an image and a label ({error}): {AGAIN}.") from error
+    if not isinstance(image, bytes) or not isinstance(label, int):
+        raise ValueError(f"{name} holds no image file and number as image and label: prepare it as tfds does.")
+    return EncodedImage(image, label, name)
 
 
 @functools.cache
-def _builder(path: str) -> Any:
-    if not (Path(path) / "dataset_info.json").is_file():
-        raise FileNotFoundError(
-            f"{path} has no dataset_info.json: give the versioned directory, such as cifar10/3.0.2."
-        )
-    try:
-        import tensorflow_datasets as tfds  # slow to import, and an extra
-    except ImportError:
-        raise ValueError(f"Reading {path} needs tensorflow-datasets: pip install 'ssni_jax[tfds]'.") from None
-    try:
-        return tfds.builder_from_directory(path)
-    except Exception as error:  # a damaged dataset_info.json or features.json
-        raise ValueError(f"{path} does not describe a data set ({_line(error)}): {AGAIN}.") from error
+def _slice(path: str, split: str) -> Slice:
+    sizes = {name: sum(files.lengths) for name, files in described(path).splits.items()}
+    return split_slice(split, sizes, path)
+
+
+def _shards(path: str, split: str) -> list[tuple[str, int, int]]:
+    """The shards of a split: file, number of the first row, number of rows."""
+    files, lengths = described(path).splits[split]
+    firsts = np.cumsum([0, *lengths])[:-1].tolist()
+    return list(zip(files, firsts, lengths, strict=True))
 
 
 @functools.cache
-def _rows(path: str, split: str) -> Any:
-    builder = _builder(path)
-    if split not in builder.info.splits:
-        raise ValueError(f"{path} has no split {split!r}: choose one of {', '.join(builder.info.splits)}.")
-    if builder.info.file_format.value != "array_record":
-        raise ValueError(
-            f"{path} is stored as {builder.info.file_format.value}, which has no random access: "
-            "prepare it with file_format='array_record'."
-        )
-    try:
-        return builder.as_data_source(split)
-    except Exception as error:
-        raise ValueError(f"{path}: the shards of {split} cannot be opened ({_line(error)}): {AGAIN}.") from error
+def _ends(lengths: tuple[int, ...]) -> np.ndarray:
+    return np.cumsum(lengths)
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def _place(info: Described, rows: Slice, i: int) -> tuple[int, int]:
+    """The shard that holds row i of a slice, and the number of its record there."""
+    lengths = info.splits[rows.name].lengths
+    row = rows.start + i
+    shard = int(np.searchsorted(_ends(lengths), row, side="right"))
+    return shard, row - int(_ends(lengths)[shard] - lengths[shard])

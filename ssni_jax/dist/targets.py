@@ -144,11 +144,20 @@ def _devices(target: Target) -> list[Any] | None:
     platform = CHIPS[target.chip].platform
     if importlib.util.find_spec("libtpu" if platform == "tpu" else "jax_cuda13_plugin") is None:
         return None
+    try:
+        devices = _topology(target)
+    except RuntimeError as error:  # of the plugin, such as that the compiler is in use
+        reason = " ".join(str(error).split())
+        raise OSError(f"the compiler for {target.name} does not start ({reason}): plan on another machine.") from error
+    return devices if len(devices) == target.n_devices else None  # v4 shows the two cores of a chip apart
+
+
+def _topology(target: Target) -> list[Any]:
+    """The devices that the target's compiler knows for its topology."""
     from jax.experimental import topologies
 
-    if platform == "tpu":
-        devices = topologies.get_topology_desc(f"{target.chip}:{target.topology}", platform="tpu").devices
-        return list(devices) if len(devices) == target.n_devices else None  # v4 shows the two cores of a chip apart
-    card = CHIPS[target.chip].card
-    shape = f"1x1x{target.n_devices}"
-    return list(topologies.get_topology_desc(target.chip, platform="cuda", topology=shape, target_config=card).devices)
+    chip = CHIPS[target.chip]
+    if chip.platform == "tpu":
+        return list(topologies.get_topology_desc(f"{target.chip}:{target.topology}", platform="tpu").devices)
+    card = {"topology": f"1x1x{target.n_devices}", "target_config": chip.card}
+    return list(topologies.get_topology_desc(target.chip, platform="cuda", **card).devices)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ssni_jax.attacks import L2, Apgd, CrossEntropy, Dlr, Ensemble, Linf, Objective, Pgd, Sign, WithLoss
 from ssni_jax.core.protocols import Predict
-from ssni_jax.data import ImageFolder, Npz, Source
+from ssni_jax.data import CENTRE_256, TORCHVISION_224, ImageFolder, Npz, Source
 from ssni_jax.experiments.choices import Chosen
 from ssni_jax.experiments.evaluation import Evaluation
 from ssni_jax.published import Published
@@ -84,14 +84,15 @@ class ImageNetRow(RowChoices):
     data = "ImageNet"
     classifier: Literal["resnet50-256"] = "resnet50-256"
     """The classifier behind the purifier."""
-    images: ImageFolder = ImageFolder("data/imagenet/val", size=256)
-    """Validation images."""
+    images: Source = ImageFolder("data/imagenet/val", resizing=CENTRE_256)
+    """Validation images; the protocol says how they are resized."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
 
     @property
     def source(self) -> Source:
         """256 pixels, or the released code's 224, which its purifier enlarges and its score norm does not."""
-        return dataclasses.replace(self.images, size=224 if self.protocol == "released" else 256)
+        resizing = TORCHVISION_224 if self.protocol == "released" else CENTRE_256
+        return dataclasses.replace(self.images, resizing=resizing)  # type: ignore[type-var]
 
 
 Method = Callable[[Any], PaperMethod]

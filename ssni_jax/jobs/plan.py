@@ -152,15 +152,16 @@ def rows_that_fit(
 
 def facts_of(experiment: Any) -> Facts:
     """From the data where they are at hand, else from the experiment and its denoiser."""
+    n, shape = experiment.n_images, None
     try:
-        n, shape = len(experiment.ids), tuple(experiment.images.image_shape)
+        n = len(experiment.ids)
+        shape = tuple(experiment.images.image_shape)
     except OSError as error:
-        stored, n = stored_denoisers(experiment.defense), experiment.n_images
-        sizes = [purify.size for purify in experiment.defense.purifiers if purify.size is not None]
-        side = getattr(experiment.images, "size", None) if sizes else None
-        if n is None or not stored:
-            raise ValueError(f"{error} Without the data, give --n-images, and a stored denoiser.") from error
-        shape = stored[0].image_shape if side is None else (side, side, 3)
+        side = getattr(getattr(experiment.images, "resizing", None), "side", None)
+        stored = stored_denoisers(experiment.defense)
+        shape = (side, side, 3) if side else stored[0].image_shape if stored else None
+        if n is None or shape is None:
+            raise ValueError(f"{error} To plan without the data, give --n-images and a stored denoiser.") from error
     return Facts(n, shape)
 
 

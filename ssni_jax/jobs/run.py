@@ -19,6 +19,7 @@ from ssni_jax.lifecycle import Stopper
 T = TypeVar("T")
 WAIT_S = 2.0  # before units that another job works on are looked at again
 LEASES = "leases"
+AHEAD_BYTES = 2**30  # of a unit that is read ahead, such as 1,700 images of 224 x 224
 
 
 class WorkUnit(NamedTuple):
@@ -202,10 +203,13 @@ class _Leased:
 
 
 class ReadAhead:
-    """Reads units in a thread, one ahead of the device: at most two are in memory."""
+    """Reads units in a thread, one ahead of the device where such a unit has at most `AHEAD_BYTES`: two in memory.
+
+    What a unit takes is known from the one before it: all have the same shapes.
+    """
 
     def __init__(self, load: Callable[[WorkUnit], Any], units: Sequence[WorkUnit]):
-        self.load, self.units = load, list(units)
+        self.load, self.units, self.unit_bytes = load, list(units), 0
         self.readings: dict[WorkUnit, Future[Any]] = {}
 
     def __enter__(self) -> "ReadAhead":
@@ -218,10 +222,20 @@ class ReadAhead:
     def __call__(self, unit: WorkUnit) -> "Future[Any]":
         """The reading of a unit, under way since the unit before it was asked for."""
         at = self.units.index(unit)
-        wanted = self.units[at : at + 2]
-        under_way = self.readings  # of a unit that another job took meanwhile, too: it is forgotten here
-        self.readings = {near: under_way.get(near) or self.pool.submit(self.load, near) for near in wanted}
-        return self.readings.pop(unit)
+        reading = self.pool.submit(self._read, unit, self.readings.get(unit))
+        self.readings = {near: self.pool.submit(self._read_ahead, near) for near in self.units[at + 1 : at + 2]}
+        return reading
+
+    def _read(self, unit: WorkUnit, ahead: "Future[Any] | None") -> Any:
+        """What was read ahead, which has ended because the thread does one thing after the other, or a new reading."""
+        loaded = None if ahead is None else ahead.result()
+        loaded = self.load(unit) if loaded is None else loaded
+        self.unit_bytes = sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree.leaves(loaded))
+        return loaded
+
+    def _read_ahead(self, unit: WorkUnit) -> Any:
+        """The unit, or None where it is too large to lie beside the one that is worked on."""
+        return self.load(unit) if self.unit_bytes <= AHEAD_BYTES else None
 
 
 def attempt(function: Callable[[], T]) -> tuple[T | None, Exception | None]:

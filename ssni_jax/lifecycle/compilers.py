@@ -4,7 +4,12 @@ from collections.abc import MutableMapping, Sequence
 from itertools import pairwise
 
 TARGET = "--target"
-TPU_COMPILER = {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_WORKER_ID": "0"}
+TPU_COMPILER = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_WORKER_ID": "0",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # no chip is touched, so several processes may compile at once
+}
 ACCELERATOR = "v5litepod-8"  # any will do: the topology that is compiled for is named when it is asked for
 # Without a card there is nothing to time kernels on, and Triton's matrix products do not tile without timings.
 GPU_COMPILER = "--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false"

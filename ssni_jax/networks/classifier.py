@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ssni_jax.core.interpolation import cubic_weights
 from ssni_jax.core.pytree import ADDED, pytree, static
 from ssni_jax.core.types import Images, Logits, Tree
 from ssni_jax.networks.layers import Features, Maps
 
-INTERPOLATIONS = ("nearest", "linear", "cubic", "lanczos3", "lanczos5")
+TORCH_CUBIC = "torch_cubic"
+INTERPOLATIONS = ("nearest", "linear", "cubic", "lanczos3", "lanczos5", TORCH_CUBIC)
 
 
 @pytree
@@ -21,7 +23,7 @@ class Preprocessing:
     CenterCrop(224) of a square image are size=256 and crop=224.
     `interpolation` is a method of `jax.image.resize`. With `antialias`, "linear", "cubic" and "lanczos3" are Pillow's
     BILINEAR, BICUBIC and LANCZOS without its rounding and clipping to 8 bits; without, "linear" is torch's
-    `interpolate(mode="bilinear")`.
+    `interpolate(mode="bilinear")`, and "torch_cubic", which has no antialiasing, its `mode="bicubic"`.
     """
 
     mean: tuple[float, ...] = (0.0,)
@@ -47,17 +49,26 @@ class Preprocessing:
         if self.interpolation not in INTERPOLATIONS:
             known = ", ".join(INTERPOLATIONS)
             raise ValueError(f"interpolation is {self.interpolation!r}, but it must be one of {known}")
+        if self.interpolation == TORCH_CUBIC and self.antialias:
+            raise ValueError('interpolation "torch_cubic" has no antialiasing: set antialias=False, or take "cubic"')
 
     def __call__(self, x: Images) -> Float[Array, "B _h _w C"]:
-        b, h, w, c = x.shape
+        _, h, w, c = x.shape
         n_channels = max(len(self.mean), len(self.std))
         if n_channels not in (1, c):
             raise ValueError(f"mean and std are for {n_channels} channels, and the images have {c}: give one a channel")
         if self.size is not None and (h, w) != (self.size, self.size):
-            x = jax.image.resize(x, (b, self.size, self.size, c), self.interpolation, antialias=self.antialias)
+            x = self._resized(x, self.size)
         if self.crop is not None:
             x = middle(x, self.crop)
         return (x - jnp.asarray(self.mean)) / jnp.asarray(self.std)
+
+    def _resized(self, x: Images, size: int) -> Float[Array, "B size size C"]:
+        b, h, w, c = x.shape
+        if self.interpolation != TORCH_CUBIC:
+            return jax.image.resize(x, (b, size, size, c), self.interpolation, antialias=self.antialias)
+        rows, columns = (jnp.asarray(cubic_weights(n, size), x.dtype) for n in (h, w))
+        return jnp.einsum("ph,bhwc,qw->bpqc", rows, x, columns, precision=jax.lax.Precision.HIGHEST)
 
 
 def middle(x: Images, size: int) -> Float[Array, "B _h _w C"]:

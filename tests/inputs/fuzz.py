@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-KINDS = ("pictures", "arrays", "records", "configs", "command lines")
+KINDS = ("pictures", "arrays", "shards", "records", "configs", "command lines")
 OUTCOMES = ("right", "refused", "traceback", "hang", "wrong", "partial")
 VIOLATIONS = OUTCOMES[2:]
 HANG_S, START_S = 60.0, 300.0

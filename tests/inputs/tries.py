@@ -16,9 +16,9 @@ import pytest
 from ssni_jax.cli import main
 from ssni_jax.commands import purify
 from ssni_jax.commands.purify import PurifyImages
-from ssni_jax.data import Npz
+from ssni_jax.data import Npz, TfdsDirectory
 from ssni_jax.data.labels import check_labels
-from tests.inputs import arrays, configs, lines, pictures, records
+from tests.inputs import arrays, configs, lines, pictures, records, shards
 
 Outcome = tuple[str, str]
 
@@ -64,6 +64,19 @@ def array_file(rng: random.Random, folder: Path) -> Outcome:
     return judged(read, what)
 
 
+def shard(rng: random.Random, folder: Path) -> Outcome:
+    """A prepared data set with one mutated file, checked and read; what it was before survives, or is refused."""
+    path, what = shards.planted(rng, folder)
+
+    def read() -> bool:
+        source = TfdsDirectory(path, size=8)
+        return source.fingerprint == shards.fingerprint() and source.known_labels().tolist() == shards.LABELS
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        return judged(read, what)
+
+
 def record(rng: random.Random, folder: Path) -> Outcome:
     """`ssni status` of a workdir in which one file was changed by hand, and sometimes `ssni report`."""
     path, expected, what = records.planted(rng, folder)
@@ -93,6 +106,7 @@ def command_line(rng: random.Random, folder: Path) -> Outcome:
 TRIES: dict[str, Callable[[random.Random, Path], Outcome]] = {
     "pictures": picture,
     "arrays": array_file,
+    "shards": shard,
     "records": record,
     "configs": config,
     "command lines": command_line,

@@ -1,6 +1,7 @@
 """Laws of preprocessing: Pillow's resizing, normalisation by channel, and refusals in a sentence."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -76,6 +77,15 @@ def test_without_antialiasing_a_pixel_lies_between_its_two_neighbours():
     assert float(jnp.max(jnp.abs(plain - wide))) > 0.1
 
 
+@pytest.mark.parametrize("size", [24, 7])
+@pytest.mark.parametrize(("interpolation", "mode"), [("linear", "bilinear"), ("torch_cubic", "bicubic")])
+def test_without_antialiasing_it_is_torchs_interpolation(interpolation, mode, size):
+    """What DiffPure does before the classifier; the numbers are torch's own, see tests/data/test_resizing.py."""
+    torch = np.load(Path(__file__).parent.parent / "data" / "torch_interpolate.npz")
+    y = Preprocessing(size=size, interpolation=interpolation, antialias=False)(jnp.asarray(torch["x"])[None] / 255)
+    np.testing.assert_allclose(y[0], torch[f"{mode}_{size}"], atol=1e-5)
+
+
 def test_interpolation_reaches_the_result():
     linear, cubic = (Preprocessing(size=40, interpolation=name)(X) for name in ("linear", "cubic"))
     assert float(jnp.max(jnp.abs(linear - cubic))) > 0.01
@@ -144,6 +154,7 @@ def test_preprocessing_without_a_crop_is_described_as_before_there_were_crops():
         ({"size": 0}, "cannot be resized to 0 pixels: give a positive size"),
         ({"crop": 0}, "the middle 0 pixels of images cannot be kept: give a crop from 1 to the size"),
         ({"size": 24, "crop": 25}, "the middle 25 pixels of images of 24 pixels cannot be kept"),
+        ({"interpolation": "torch_cubic"}, "has no antialiasing: set antialias=False"),
         ({"interpolation": "bilinear"}, "is 'bilinear', but it must be one of nearest, linear, cubic"),
     ],
 )
