@@ -14,11 +14,11 @@ from ssni_jax.commands.config import overridden, read_experiments
 from ssni_jax.commands.estimate import Estimates, needed
 from ssni_jax.commands.sharing import Sharing
 from ssni_jax.dist import make_mesh, whole
-from ssni_jax.dist.targets import Target
+from ssni_jax.dist.targets import HardwareTarget
 from ssni_jax.experiments import Certification
 from ssni_jax.experiments.fit import fitted
 from ssni_jax.jobs.certify import Ready, certify
-from ssni_jax.jobs.plan import Plan, facts_of
+from ssni_jax.jobs.plan import RunPlan, facts_of
 from ssni_jax.jobs.plan_certification import plan_certification
 from ssni_jax.journal.status import status
 from ssni_jax.lifecycle import Stopper
@@ -70,7 +70,7 @@ class Certify(Sharing, Estimates):
         return self.with_flags(["ssni", "certify", str(self.config), "--workdir", str(self.workdir), *only, *overrides])
 
 
-def planned(experiment: Certification, target: Target) -> Plan:
+def planned(experiment: Certification, target: HardwareTarget) -> RunPlan:
     """The plan of one method on a target."""
     return plan_certification(experiment, target, facts_of(experiment))
 

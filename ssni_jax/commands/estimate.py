@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ssni_jax.core.bounds import SHARE, check_number
-from ssni_jax.dist.targets import Target, target_named
-from ssni_jax.jobs.plan import UTILISATION, Plan, ProgramPlan
+from ssni_jax.dist.targets import HardwareTarget, target_named
+from ssni_jax.jobs.plan import UTILISATION, ProgramPlan, RunPlan
 
 WIDTHS = (22, 12, 12, 12, 12)
 
@@ -25,7 +25,9 @@ class Estimates:
     probe: bool = False
     """For --estimate here: time two steps of the purifier, and derive the hours from that."""
 
-    def show(self, make_plan: Callable[[Target], Plan], measure: Callable[[Plan], float] | None = None) -> None:
+    def show(
+        self, make_plan: Callable[[HardwareTarget], RunPlan], measure: Callable[[RunPlan], float] | None = None
+    ) -> None:
         """Prints the plan for the target; `measure` gives seconds per denoiser call and row of a probe."""
         check_number("utilisation", self.utilisation, SHARE)
         target = target_named(self.target)
@@ -40,7 +42,7 @@ class Estimates:
             print(f"Probe: {1000 * seconds:.3g} ms per network call and image, two steps timed: {duration(hours)}.")
 
 
-def described(plan: Plan, utilisation: float) -> Iterator[str]:
+def described(plan: RunPlan, utilisation: float) -> Iterator[str]:
     """The plan in lines."""
     target, largest = plan.target, plan.largest
     memory = "" if target.n_bytes is None else f", {size(target.n_bytes)} each"
@@ -77,7 +79,7 @@ def duration(hours: float) -> str:
     return f"{3600 * hours:.2g} seconds"
 
 
-def how_known(plan: Plan) -> str:
+def how_known(plan: RunPlan) -> str:
     """Whether the memory was counted by a compiler or estimated."""
     seconds = sum(program.seconds for program in plan.programs)
     if all(program.is_compiled for program in plan.programs):

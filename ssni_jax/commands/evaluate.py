@@ -17,12 +17,12 @@ from ssni_jax.commands.sharing import Sharing
 from ssni_jax.core.describe import describe
 from ssni_jax.core.protocols import Predict
 from ssni_jax.data import AdversarialImages
-from ssni_jax.dist.targets import Target
+from ssni_jax.dist.targets import HardwareTarget
 from ssni_jax.experiments import Evaluation
 from ssni_jax.experiments.fit import fitted
 from ssni_jax.jobs.automatic import settled
 from ssni_jax.jobs.evaluate import evaluate
-from ssni_jax.jobs.plan import Plan, facts_of
+from ssni_jax.jobs.plan import RunPlan, facts_of
 from ssni_jax.jobs.plan_evaluation import plan_evaluation, seconds_per_call
 from ssni_jax.jobs.sharing import Share
 from ssni_jax.journal.evaluation import SANITY
@@ -96,7 +96,7 @@ class Judge(Sharing, Divided):
         run_evaluation(experiment, self.in_place, self.workdir, command, self.share)
 
 
-def planned(experiment: Evaluation, target: Target) -> Plan:
+def planned(experiment: Evaluation, target: HardwareTarget) -> RunPlan:
     """The plan of an evaluation on a target."""
     facts = facts_of(experiment)
     return plan_evaluation(settled(experiment, target, facts), target, facts)

@@ -74,7 +74,7 @@ FORM = "give tpu:v5e:4x4, gpu:h100:8 (chip, and topology or number of cards), or
 
 
 @dataclasses.dataclass(frozen=True)
-class Target:
+class HardwareTarget:
     """Where a plan is for: the devices of this process, or chips that need not exist."""
 
     name: str
@@ -101,11 +101,11 @@ class Target:
         return None if devices is None else make_mesh(devices=devices)
 
 
-def target_named(text: str) -> Target:
+def target_named(text: str) -> HardwareTarget:
     """The target of that name; ValueError says which there are."""
     if text == HERE:
         devices = jax.devices()
-        return Target(HERE, len(devices), device_bytes(devices[0]), _flops(devices[0]))
+        return HardwareTarget(HERE, len(devices), device_bytes(devices[0]), _flops(devices[0]))
     platform, _, rest = text.partition(":")
     name, _, shape = rest.partition(":")
     if name not in CHIPS or CHIPS[name].platform != platform or not re.fullmatch(r"\d+(x\d+)*", shape):
@@ -115,7 +115,7 @@ def target_named(text: str) -> Target:
     if len(sizes) != n_wanted or min(sizes) < 1:
         form = "x".join("248"[:n_wanted]) if chip.platform == "tpu" else "8"
         raise ValueError(f"the target {text!r} must end with {n_wanted} positive number(s), such as {form}: {FORM}.")
-    return Target(text, math.prod(sizes), chip.n_bytes, chip.flops, shape)
+    return HardwareTarget(text, math.prod(sizes), chip.n_bytes, chip.flops, shape)
 
 
 def device_bytes(device: Any) -> int | None:
@@ -139,7 +139,7 @@ def _flops(device: Any) -> float | None:
     return next((chip.flops for name, chip in CHIPS.items() if name in kind), None)
 
 
-def _devices(target: Target) -> list[Any] | None:
+def _devices(target: HardwareTarget) -> list[Any] | None:
     """The devices of a topology; None where the compiler is not installed."""
     platform = CHIPS[target.chip].platform
     if importlib.util.find_spec("libtpu" if platform == "tpu" else "jax_cuda13_plugin") is None:
@@ -152,7 +152,7 @@ def _devices(target: Target) -> list[Any] | None:
     return devices if len(devices) == target.n_devices else None  # v4 shows the two cores of a chip apart
 
 
-def _topology(target: Target) -> list[Any]:
+def _topology(target: HardwareTarget) -> list[Any]:
     """The devices that the target's compiler knows for its topology."""
     from jax.experimental import topologies
 

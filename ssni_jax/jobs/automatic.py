@@ -6,7 +6,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from ssni_jax.dist.targets import HERE, Target, target_named
+from ssni_jax.dist.targets import HERE, HardwareTarget, target_named
 from ssni_jax.experiments import Evaluation
 from ssni_jax.experiments.automatic import AUTO, number_of
 from ssni_jax.jobs.plan import Facts, facts_of, rows_that_fit
@@ -17,7 +17,7 @@ MOST_ROWS, MOST_SLOTS = 64, 32  # per device, of what "auto" chooses
 ESTIMATE_MARGIN = 2.0  # an estimate from shapes may be off by this factor
 
 
-def settled(experiment: Evaluation, target: Target, facts: Facts) -> Evaluation:
+def settled(experiment: Evaluation, target: HardwareTarget, facts: Facts) -> Evaluation:
     """The experiment with numbers where it says "auto": as many rows as fit by estimates from shapes, with a margin.
 
     At most `MOST_ROWS` rows per device, beyond which batches only take longer to finish.

@@ -14,9 +14,10 @@ from ssni_jax.data import take
 from ssni_jax.data.loader import padded, process_slice
 from ssni_jax.dist import by_rows, global_rows, local_rows, make_mesh, wait_for_all
 from ssni_jax.experiments import ReferenceNorms
-from ssni_jax.jobs.run import Pause, WorkUnit, missing_blocks, run
+from ssni_jax.jobs.run import Pause, WorkUnit, run
 from ssni_jax.jobs.sharing import ALL, Share
 from ssni_jax.jobs.start import opened
+from ssni_jax.jobs.work_unit import missing_blocks
 from ssni_jax.journal.calibration import merged_norms
 from ssni_jax.journal.formats import number
 from ssni_jax.journal.identity import precision_of

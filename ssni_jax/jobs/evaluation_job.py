@@ -24,8 +24,9 @@ from ssni_jax.jobs.kept_images import as_stored, in_eight_bits, room_for
 from ssni_jax.jobs.level_curves import level_curves
 from ssni_jax.jobs.outcome import Batch, Outcome, as_record, judgement, save_stages
 from ssni_jax.jobs.programs import CompiledPrograms
-from ssni_jax.jobs.run import Pause, WorkUnit, missing_blocks
+from ssni_jax.jobs.run import Pause, WorkUnit
 from ssni_jax.jobs.sharing import ALL
+from ssni_jax.jobs.work_unit import missing_blocks
 from ssni_jax.journal.evaluation import EVALUATED, MORE_DRAWS, merged, saved_images
 from ssni_jax.journal.formats import accuracies
 from ssni_jax.journal.records import answers_of
@@ -93,9 +94,8 @@ class EvaluationJob:
     def room(self) -> str | None:
         """What the adversarial images that are still to be made take on disk; refuses where the disk has less."""
         n_left = len(set(self.experiment.ids) - set(merged(self.journal.units())))
-        if not n_left or not self.n_copies:
-            return None
-        return room_for(self.experiment, n_left, self.n_copies, self.journal.workdir)
+        needed = n_left * self.n_copies
+        return room_for(self.experiment, n_left, self.n_copies, self.journal.workdir) if needed else None
 
     def plan(self) -> list[WorkUnit]:
         records, ids = merged(self.journal.units()), self.ids

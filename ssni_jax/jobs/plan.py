@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from ssni_jax.core.types import Tree
 from ssni_jax.dist import rows, whole
-from ssni_jax.dist.targets import MEMORY_SHARE, Target
+from ssni_jax.dist.targets import MEMORY_SHARE, HardwareTarget
 from ssni_jax.evals.collectives import Collectives, collectives
 from ssni_jax.evals.footprint import temporary_bytes
 from ssni_jax.evals.network_calls import Calls
@@ -56,11 +56,11 @@ class ProgramPlan:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """What an experiment takes on a target."""
 
     name: str
-    target: Target
+    target: HardwareTarget
     n_images: int
     n_rows: int
     programs: tuple[ProgramPlan, ...]
@@ -131,7 +131,10 @@ class Outlined(NamedTuple):
 
 
 def rows_that_fit(
-    target: Target, n_rows: int, programs: Sequence[ProgramPlan], estimates: Callable[[int], Sequence[ProgramPlan]]
+    target: HardwareTarget,
+    n_rows: int,
+    programs: Sequence[ProgramPlan],
+    estimates: Callable[[int], Sequence[ProgramPlan]],
 ) -> int | None:
     """Rows per device whose largest program fills `MEMORY_SHARE` of it.
 

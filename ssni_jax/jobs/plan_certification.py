@@ -11,17 +11,17 @@ from jax.sharding import Mesh
 from ssni_jax.certify import Draws
 from ssni_jax.certify.smooth import PHASES
 from ssni_jax.dist import make_mesh, rows, whole
-from ssni_jax.dist.targets import Target
+from ssni_jax.dist.targets import HardwareTarget
 from ssni_jax.evals.cost import network_flops
 from ssni_jax.evals.network_calls import Calls, prediction_calls
 from ssni_jax.evals.smoothing import make_programs
 from ssni_jax.experiments import Certification
 from ssni_jax.experiments.fit import n_classes_of
-from ssni_jax.jobs.plan import CompiledPlans, EstimatedPlans, Facts, Plan, ProgramPlan, placed, rows_that_fit
+from ssni_jax.jobs.plan import CompiledPlans, EstimatedPlans, Facts, ProgramPlan, RunPlan, placed, rows_that_fit
 from ssni_jax.zoo import outline
 
 
-def plan_certification(experiment: Certification, target: Target, facts: Facts) -> Plan:
+def plan_certification(experiment: Certification, target: HardwareTarget, facts: Facts) -> RunPlan:
     """The plan of one method, with every draw of every image at every sigma; a stopping rule takes fewer."""
     n_rows = -(-experiment.batch_size // target.n_devices)
     programs = certification_programs(experiment, target.mesh(), facts, n_rows)
@@ -31,7 +31,9 @@ def plan_certification(experiment: Certification, target: Target, facts: Facts) 
     denoiser, classifier = network_flops(predicts[0], facts.image_shape)
     flops = calls.denoiser * denoiser + calls.classifier * classifier
     fitting = rows_that_fit(target, n_rows, programs, partial(certification_programs, experiment, None, facts))
-    return Plan(experiment.name, target, facts.n_images, n_rows, tuple(programs), fitting, {"all draws": calls}, flops)
+    return RunPlan(
+        experiment.name, target, facts.n_images, n_rows, tuple(programs), fitting, {"all draws": calls}, flops
+    )
 
 
 def certification_programs(

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from ssni_jax.attacks import Ensemble
 from ssni_jax.core.rng import sample_keys
 from ssni_jax.dist import make_mesh
-from ssni_jax.dist.targets import Target
+from ssni_jax.dist.targets import HardwareTarget
 from ssni_jax.evals.cost import network_flops, timed
 from ssni_jax.evals.network_calls import Calls, attack_calls, prediction_calls
 from ssni_jax.evals.prediction import make_predict, n_votes
@@ -25,8 +25,8 @@ from ssni_jax.jobs.plan import (
     CompiledPlans,
     EstimatedPlans,
     Facts,
-    Plan,
     ProgramPlan,
+    RunPlan,
     batch_shapes,
     facts_of,
     placed,
@@ -36,7 +36,7 @@ from ssni_jax.journal.units import Journal
 from ssni_jax.zoo import outline
 
 
-def plan_evaluation(experiment: Evaluation, target: Target, facts: Facts) -> Plan:
+def plan_evaluation(experiment: Evaluation, target: HardwareTarget, facts: Facts) -> RunPlan:
     """The plan of an evaluation whose numbers are settled, and the largest batch that would fit."""
     predict, attack = outline(experiment.defense), outline(experiment.attack)
     n_rows = -(-min(number_of(experiment.batch_size), facts.n_images) // target.n_devices)
@@ -49,7 +49,7 @@ def plan_evaluation(experiment: Evaluation, target: Target, facts: Facts) -> Pla
     total = sum(calls.values(), Calls(0, 0))
     flops = total.denoiser * denoiser + total.classifier * classifier
     fitting = rows_that_fit(target, n_rows, programs, partial(evaluation_programs, experiment, None, facts))
-    return Plan(experiment.name, target, facts.n_images, n_rows, tuple(programs), fitting, calls, flops)
+    return RunPlan(experiment.name, target, facts.n_images, n_rows, tuple(programs), fitting, calls, flops)
 
 
 def evaluation_programs(experiment: Evaluation, mesh: Mesh | None, facts: Facts, n_rows: int) -> list[ProgramPlan]:
@@ -63,10 +63,10 @@ def evaluation_programs(experiment: Evaluation, mesh: Mesh | None, facts: Facts,
     return list(plans.plans.values())
 
 
-def seconds_per_call(experiment: Evaluation) -> Callable[[Plan], float]:
+def seconds_per_call(experiment: Evaluation) -> Callable[[RunPlan], float]:
     """A probe of the purifier in two steps: seconds per network call and row on the devices that are here."""
 
-    def measure(plan: Plan) -> float:
+    def measure(plan: RunPlan) -> float:
         mesh, facts = make_mesh(), facts_of(experiment)
         _, x, _ = batch_shapes(mesh, facts.image_shape, plan.n_rows * mesh.shape["data"])
         predict = jax.tree.map(_zeros, placed(outline(experiment.defense), mesh)).with_steps(2)

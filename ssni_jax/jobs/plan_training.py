@@ -11,25 +11,25 @@ from jax.sharding import Mesh, NamedSharding
 from ssni_jax.core.rng import root_key
 from ssni_jax.core.types import Tree
 from ssni_jax.dist import make_mesh, rows, sharded_over_data, whole
-from ssni_jax.dist.targets import Target
+from ssni_jax.dist.targets import HardwareTarget
 from ssni_jax.evals.collectives import collectives
 from ssni_jax.evals.footprint import temporary_bytes
 from ssni_jax.evals.network_calls import Calls
 from ssni_jax.experiments import Training
-from ssni_jax.jobs.plan import Plan, ProgramPlan, n_bytes, placed, rows_that_fit
+from ssni_jax.jobs.plan import ProgramPlan, RunPlan, n_bytes, placed, rows_that_fit
 from ssni_jax.networks import abstract, make_rngs
 from ssni_jax.training import has_target, make_state, make_train_step
 from ssni_jax.training.step import step_program
 from ssni_jax.zoo import outline
 
 
-def plan_training(experiment: Training, target: Target) -> Plan:
+def plan_training(experiment: Training, target: HardwareTarget) -> RunPlan:
     """The plan of all steps; parameters and optimiser state lie in parts over the devices, as in the run."""
     n_rows = -(-experiment.batch_size // target.n_devices)
     one, flops = training_program(experiment, target.mesh(), n_rows), _flops(experiment)
     fitting = rows_that_fit(target, n_rows, [one], lambda n: [training_program(experiment, None, n)])
     n_images = experiment.batch_size * experiment.n_steps
-    return Plan(experiment.name, target, n_images, n_rows, (one,), fitting, {"training": Calls(0, 0)}, flops)
+    return RunPlan(experiment.name, target, n_images, n_rows, (one,), fitting, {"training": Calls(0, 0)}, flops)
 
 
 def training_program(experiment: Training, mesh: Mesh | None, n_rows: int) -> ProgramPlan:

@@ -1,10 +1,10 @@
 """The one runner of units: plan what the journal lacks, work, write; errors and stops end every process together."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import numpy as np
@@ -13,6 +13,7 @@ from jax.experimental import multihost_utils
 from ssni_jax.dist import agree, same_everywhere, wait_for_all
 from ssni_jax.jobs.progress import Progress
 from ssni_jax.jobs.sharing import ALL, Share
+from ssni_jax.jobs.work_unit import WorkUnit
 from ssni_jax.journal.identity import digest_of
 from ssni_jax.lifecycle import Stopper
 
@@ -20,23 +21,6 @@ T = TypeVar("T")
 WAIT_S = 2.0  # before units that another job works on are looked at again
 LEASES = "leases"
 AHEAD_BYTES = 2**30  # of a unit that is read ahead, such as 1,700 images of 224 x 224
-
-
-class WorkUnit(NamedTuple):
-    """The smallest thing that is written at once: its stage, its images in order, and what else tells it apart.
-
-    `is_followed` says that further units depend on its outcome, as those of the next attack of an ensemble do.
-    """
-
-    stage: str
-    ids: tuple[int, ...]
-    of: Any = None
-    is_followed: bool = False
-
-    @property
-    def name(self) -> str:
-        """Its name in the journal: the stage and the first image."""
-        return f"{self.stage}-{self.ids[0]:08d}"
 
 
 @runtime_checkable
@@ -251,11 +235,3 @@ def from_first(value: Any) -> np.ndarray:
     if jax.process_count() == 1:
         return np.asarray(value)
     return np.asarray(multihost_utils.broadcast_one_to_all(np.asarray(value)))
-
-
-def missing_blocks(ids: Sequence[int], have: set[int], size: int) -> Iterator[tuple[int, ...]]:
-    """Blocks of the planned order, each without the images that are done."""
-    for start in range(0, len(ids), size):
-        left = tuple(id for id in ids[start : start + size] if id not in have)
-        if left:
-            yield left

@@ -75,7 +75,7 @@ class Purifier:
         return Purified(to_unit_range(state), deviation, times, n_calls, to_unit_range(noised), kept)
 
     def _working_size(self, x: Images) -> tuple[int, int]:
-        return x.shape[1:3] if self.size is None else (self.size, self.size)
+        return (x.shape[1], x.shape[2]) if self.size is None else (self.size, self.size)
 
     def hold(self, keys: Keys, x: Images) -> "Purifier":
         """This purifier with the noise levels it would give `x` now, whatever it is called with later."""

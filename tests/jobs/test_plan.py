@@ -12,7 +12,7 @@ import pytest
 from ssni_jax.attacks import Objective
 from ssni_jax.data import take
 from ssni_jax.dist import make_mesh, whole
-from ssni_jax.dist.targets import Target, target_named
+from ssni_jax.dist.targets import HardwareTarget, target_named
 from ssni_jax.evals.collectives import collectives
 from ssni_jax.evals.footprint import temporary_bytes
 from ssni_jax.evals.network_calls import attack_calls, prediction_calls
@@ -30,7 +30,7 @@ from tests.configs.toy import evaluation
 
 ROOT = Path(__file__).parents[2]
 GB = 10**9
-SMALL = Target("gpu:h100:2", 2, GB, 989e12, "2")
+SMALL = HardwareTarget("gpu:h100:2", 2, GB, 989e12, "2")
 
 HLO = """
 %add (a: f32[], b: f32[]) -> f32[] {

@@ -10,8 +10,9 @@ import pytest
 from ssni_jax.commands.sharing import Sharing, shard_of
 from ssni_jax.files.remote import as_path
 from ssni_jax.jobs import run as runner
-from ssni_jax.jobs.run import WorkUnit, missing_blocks, run
+from ssni_jax.jobs.run import WorkUnit, run
 from ssni_jax.jobs.sharing import ALL, Share
+from ssni_jax.jobs.work_unit import missing_blocks
 from ssni_jax.lifecycle import Stopper
 from tests.files.test_lease import dead_process
 
