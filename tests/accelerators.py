@@ -51,17 +51,19 @@ def denoiser(mesh, name, n_rows):
     return SharedJit(call).lower(placed(outline(stored), mesh), x, sigma)
 
 
-def row(data, mesh):
+def row(data, mesh, divided=False):
     """SSNI-N over DiffPure as its paper has it, as shapes on the mesh, and a batch for it."""
     chosen = runpy.run_path(str(CONFIGS / "papers" / f"{data}_diffpure.py"))["experiment"]
     evaluation = chosen.build(dataclasses.replace(chosen.choices, ssni="N", dtype="bfloat16"))
     n = ROWS[data] * mesh.shape["data"]
-    return placed(outline(evaluation.defense), mesh), batch_shapes(mesh, (SIDES[data], SIDES[data], 3), n)
+    return placed(outline(evaluation.defense), mesh, divided=divided), batch_shapes(
+        mesh, (SIDES[data], SIDES[data], 3), n
+    )
 
 
-def evaluation(mesh, data):
-    """The ragged prediction of an evaluation: score norm, dealing of rows, walk, classifier."""
-    defense, (keys, x, _) = row(data, mesh)
+def evaluation(mesh, data, divided=False):
+    """The prediction of an evaluation: score norm, dealing of rows, walk (ragged unless divided), classifier."""
+    defense, (keys, x, _) = row(data, mesh, divided)
     return make_predict(mesh, ROWS[data]).lower(defense, keys, x)
 
 
@@ -86,6 +88,7 @@ COMPILED = {
     "denoiser-adm256": lambda mesh: denoiser(mesh, "imagenet256-uncond", 8),
     "evaluation-cifar10": lambda mesh: evaluation(mesh, "cifar10"),
     "evaluation-imagenet": lambda mesh: evaluation(mesh, "imagenet"),
+    "evaluation-fsdp": lambda mesh: evaluation(mesh, "cifar10", divided=True),
     "pgd-cifar10": lambda mesh: pgd(mesh, "cifar10"),
     "training-fsdp": lambda mesh: training(mesh, "tune_cifar10"),
 }

@@ -34,8 +34,10 @@ def facts_of(target, case):
 def test_a_program_compiles_fits_and_communicates_outside_of_its_loops(target, case):
     facts = facts_of(target, case)
     assert facts["arguments"] + facts["temporary"] + facts["results"] < facts["device_bytes"]
-    if case == "training-fsdp":
+    if case == "training-fsdp":  # parameters are gathered, gradients reduced
         assert "all-gather" in facts["collectives"] and set(facts["collectives"]) <= GATHERS
+    elif case == "evaluation-fsdp":  # weights are collected for each call
+        assert set(facts["in_loops"]) == {"all-gather"}
     else:
         assert facts["in_loops"] == {}
     if case.startswith("denoiser") or case.startswith("pgd"):

@@ -54,7 +54,7 @@ class Evaluate(Sharing, Divided, Estimates):
         asked = overridden(built, rest, program)
         check_calibrated(built.defense, asked.defense)
         if self.estimate:
-            return self.show(partial(planned, asked), seconds_per_call(asked))
+            return self.show(partial(planned, asked, self.fsdp), seconds_per_call(asked))
         workdir, experiment = needed(self.workdir), fitted(asked)
         command = self.with_flags(
             ["ssni", "evaluate", str(self.config), "--workdir", str(workdir), *self.divides, *overrides]
@@ -96,10 +96,10 @@ class Judge(Sharing, Divided):
         run_evaluation(experiment, self.in_place, self.workdir, command, self.share)
 
 
-def planned(experiment: Evaluation, target: HardwareTarget) -> RunPlan:
+def planned(experiment: Evaluation, divided: bool, target: HardwareTarget) -> RunPlan:
     """The plan of an evaluation on a target."""
     facts = facts_of(experiment)
-    return plan_evaluation(settled(experiment, target, facts), target, facts)
+    return plan_evaluation(settled(experiment, target, facts), target, facts, divided=divided)
 
 
 def run_evaluation(

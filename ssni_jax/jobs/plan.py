@@ -15,12 +15,13 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ssni_jax.core.types import Tree
-from ssni_jax.dist import rows, whole
+from ssni_jax.dist import rows, sharded_over_data, whole
 from ssni_jax.dist.targets import MEMORY_SHARE, HardwareTarget
 from ssni_jax.evals.collectives import Collectives, collectives
 from ssni_jax.evals.footprint import temporary_bytes
 from ssni_jax.evals.network_calls import Calls
 from ssni_jax.evals.sharing import SharedJit, pattern_of
+from ssni_jax.networks import Network
 from ssni_jax.zoo import stored_denoisers
 
 NAMES = {
@@ -178,16 +179,24 @@ def batch_shapes(mesh: Mesh, shape: Sequence[int], n: int) -> tuple[Any, Any, An
     )
 
 
-def placed(tree: Tree, mesh: Mesh) -> Tree:
-    """The shapes of a value's arrays on every device of a mesh; what stands twice still does."""
+def placed(tree: Tree, mesh: Mesh, *, divided: bool = False) -> Tree:
+    """The shapes of a value's arrays on every device of a mesh; what stands twice still does.
+
+    With `divided` every network lies in parts over the devices, as under --fsdp.
+    """
     known: dict[int, Any] = {}
 
-    def place(leaf: Any) -> Any:
-        if not isinstance(leaf, jax.ShapeDtypeStruct):
-            return leaf
-        return known.setdefault(id(leaf), jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole(mesh)))
+    def at(leaf: Any, place: Any) -> Any:
+        return known.setdefault(id(leaf), jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place))
 
-    return jax.tree.map(place, tree)
+    def place(leaf: Any) -> Any:
+        if isinstance(leaf, Network) and divided:
+            return Network.placed(leaf.graphdef, jax.tree.map(at, leaf.state, sharded_over_data(mesh, leaf.state)))
+        if isinstance(leaf, Network):
+            return dataclasses.replace(leaf, state=jax.tree.map(place, leaf.state))
+        return at(leaf, whole(mesh)) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+
+    return jax.tree.map(place, tree, is_leaf=lambda leaf: isinstance(leaf, Network))
 
 
 def shown(name: Hashable) -> str:

@@ -36,11 +36,11 @@ from ssni_jax.journal.units import Journal
 from ssni_jax.zoo import outline
 
 
-def plan_evaluation(experiment: Evaluation, target: HardwareTarget, facts: Facts) -> RunPlan:
+def plan_evaluation(experiment: Evaluation, target: HardwareTarget, facts: Facts, *, divided: bool = False) -> RunPlan:
     """The plan of an evaluation whose numbers are settled, and the largest batch that would fit."""
     predict, attack = outline(experiment.defense), outline(experiment.attack)
     n_rows = -(-min(number_of(experiment.batch_size), facts.n_images) // target.n_devices)
-    programs = evaluation_programs(experiment, target.mesh(), facts, n_rows)
+    programs = evaluation_programs(experiment, target.mesh(), facts, n_rows, divided=divided)
     calls = {"prediction": prediction_calls(predict)}
     if attack is not None:
         calls["attack"] = attack_calls(predict, attack, experiment.objective)
@@ -52,11 +52,14 @@ def plan_evaluation(experiment: Evaluation, target: HardwareTarget, facts: Facts
     return RunPlan(experiment.name, target, facts.n_images, n_rows, tuple(programs), fitting, calls, flops)
 
 
-def evaluation_programs(experiment: Evaluation, mesh: Mesh | None, facts: Facts, n_rows: int) -> list[ProgramPlan]:
+def evaluation_programs(
+    experiment: Evaluation, mesh: Mesh | None, facts: Facts, n_rows: int, *, divided: bool = False
+) -> list[ProgramPlan]:
     """All programs at so many rows per device, compiled for a mesh, or estimated without one."""
     plans: Any = EstimatedPlans() if mesh is None else CompiledPlans()
     mesh = make_mesh(devices=jax.devices()[:1]) if mesh is None else mesh
-    predict, attack = (placed(outline(value), mesh) for value in (experiment.defense, experiment.attack))
+    predict = placed(outline(experiment.defense), mesh, divided=divided and mesh.shape["data"] > 1)
+    predict, attack = predict.scanned() if divided else predict, placed(outline(experiment.attack), mesh)
     kind = EnsembleJob if isinstance(experiment.attack, Ensemble) else EvaluationJob
     job = kind(experiment, predict, attack, Journal(Path(), ""), "", plans, mesh)
     job.compile_all(*batch_shapes(mesh, facts.image_shape, n_rows * mesh.shape["data"]))

@@ -18,11 +18,12 @@ from ssni_jax.evals.footprint import temporary_bytes
 from ssni_jax.evals.network_calls import attack_calls, prediction_calls
 from ssni_jax.jobs.automatic import settled
 from ssni_jax.jobs.evaluation_job import EvaluationJob
-from ssni_jax.jobs.plan import Facts, ProgramPlan, facts_of, rows_that_fit, shown
+from ssni_jax.jobs.plan import Facts, ProgramPlan, facts_of, placed, rows_that_fit, shown
 from ssni_jax.jobs.plan_evaluation import evaluation_programs
 from ssni_jax.jobs.programs import CompiledPrograms
 from ssni_jax.jobs.run import WorkUnit
 from ssni_jax.journal.units import Journal
+from ssni_jax.networks import Network
 from ssni_jax.presets import preset
 from ssni_jax.purify import Surrogate
 from ssni_jax.zoo import resolve
@@ -99,6 +100,17 @@ def test_auto_takes_what_fits_and_no_more_than_the_images(monkeypatch):
     assert (few.batch_size, few.n_slots, few.objective.n_together) == (8, 4, 4)
     given = settled(dataclasses.replace(asked, batch_size=2), SMALL, Facts(1000, (8, 8, 1)))
     assert (given.batch_size, given.objective.n_together) == (2, 16)
+
+
+def test_networks_in_parts_keep_their_sharing_and_say_their_axes():
+    shapes = {"a": jax.ShapeDtypeStruct((8, 64, 512), np.float32), "b": jax.ShapeDtypeStruct((3,), np.float32)}
+    network = Network(None, shapes)
+    mesh = make_mesh()
+    first, second = placed((network, network), mesh, divided=True)
+    assert first.split == (2, None) and first.state["a"] is second.state["a"]
+    assert first.state["a"].sharding.spec == jax.sharding.PartitionSpec(None, None, "data")
+    whole_one, _ = placed((network, network), mesh)
+    assert whole_one.split is None and whole_one.state["a"].sharding.spec == jax.sharding.PartitionSpec()
 
 
 def test_targets_are_named_by_chip_and_topology():
