@@ -33,6 +33,7 @@ from ssni_jax.evals.prediction import make_predict
 from ssni_jax.evals.sharing import SharedJit
 from ssni_jax.jobs.plan import batch_shapes, placed
 from ssni_jax.jobs.plan_training import lowered_step
+from ssni_jax.networks import Conditioned
 from ssni_jax.published import Published
 from ssni_jax.zoo import outline
 
@@ -43,12 +44,14 @@ ROWS = {"cifar10": 8, "imagenet": 4}
 
 
 def denoiser(mesh, name, n_rows):
-    """One call of a published denoiser in bfloat16."""
+    """One call of a published denoiser in bfloat16; one with classes is told class 0."""
     stored = Published(name, "bfloat16")
+    network = outline(stored)
+    network = network if not stored.public.config.label_dim else Conditioned(network, 0, stored.public.config.label_dim)
     _, x, _ = batch_shapes(mesh, stored.image_shape, n_rows * mesh.shape["data"])
     sigma = jax.ShapeDtypeStruct((x.shape[0],), jnp.float32, sharding=rows(mesh))
     call = by_rows(mesh, lambda denoise, x, sigma: denoise(x, sigma))
-    return SharedJit(call).lower(placed(outline(stored), mesh), x, sigma)
+    return SharedJit(call).lower(placed(network, mesh), x, sigma)
 
 
 def row(data, mesh, divided=False):

@@ -117,6 +117,7 @@ from ssni_jax.purify import (
     Rounded,
     Scan,
     ScoreNorm,
+    ShorterRounds,
     SingleScoreNorm,
     SoftTime,
     Ssim,
@@ -246,6 +247,7 @@ VALUES = {
         BpdaIdentity(),
         BpdaOneStep(),
         Surrogate(),
+        ShorterRounds(()),
         Voting(),
     ),
     Attack: (

@@ -110,7 +110,7 @@ def network_flops(predict: Any, image_shape: tuple[int, ...]) -> tuple[float, fl
 
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
     one = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    return sum(map(of, denoising(predict))), counted(
+    return sum(map(of, denoising(predict)), 0.0), counted(
         lambda bare, keys, x: bare(keys, x), predict.undefended(), keys, one
     )
 

@@ -35,7 +35,7 @@ TRAINING = Training("x", WideResNetConfig(10, 1, 10, 1), ClassificationLoss(), D
         ({"n_images": "12"}, "n_images must be a whole number or None, got '12'"),
         ({"n_images": 12.0}, "n_images must be a whole number or None, got 12.0"),
         ({"n_draws": 2.5}, "n_draws must be a whole number, got 2.5"),
-        ({"batch_size": None}, "batch_size must be a whole number, got None"),
+        ({"batch_size": None}, 'batch_size must be a whole number or "auto", got None'),
         ({"seed": "a"}, "seed must be a whole number, got 'a'"),
         ({"seed": True}, "seed must be a whole number, got True"),
         ({"name": 3}, "name must be a text, got 3"),
