@@ -2,10 +2,12 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 KINDS = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "collective-broadcast", "reduce-scatter")
 OPERATION = re.compile(rf"=\s.*?\s({'|'.join(KINDS)})(-start)?\(")
+CHANNEL = re.compile(r"\bchannel_id=(\d+)")
 HEAD = re.compile(r"^(?:ENTRY\s+)?%?([\w.\-]+)\s*\(.*->.*\{\s*$")
 BODY = re.compile(r"\b(?:body|condition)=%?([\w.\-]+)")
 CALLED = re.compile(r"\b(?:body|condition|calls|to_apply|true_computation|false_computation)=%?([\w.\-]+)")
@@ -13,7 +15,10 @@ BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 
 
 class Collectives(NamedTuple):
-    """How many collectives of each kind a program has, and how many of them run in every turn of a loop."""
+    """How many collectives of each kind a program has, and how many of them run in every turn of a loop.
+
+    One that a compiler spreads over several operations, to compute meanwhile, has one channel and counts once.
+    """
 
     all: Counter[str]
     in_loops: Counter[str]
@@ -28,11 +33,20 @@ def collectives(text: str) -> Collectives:
     """The collectives of an optimised program, its text in HLO."""
     lines = _computations(text)
     looped = _reachable(lines, {name for body in lines.values() for line in body for name in BODY.findall(line)})
-    counts = {
-        name: Counter(kind for line in body for kind, _ in OPERATION.findall(line)) for name, body in lines.items()
-    }
-    everything = sum(counts.values(), Counter())
-    return Collectives(everything, sum((counts[name] for name in looped), Counter()))
+    places = {(*operation, name in looped) for name, body in lines.items() for operation in _operations(name, body)}
+    everything = {(kind, channel) for kind, channel, _ in places}
+    return Collectives(
+        Counter(kind for kind, _ in everything), Counter(kind for kind, _, is_looped in places if is_looped)
+    )
+
+
+def _operations(name: str, body: list[str]) -> Iterator[tuple[str, str]]:
+    """Kind and channel of the collectives of a computation; without a channel, the place."""
+    for number, line in enumerate(body):
+        operation = OPERATION.search(line)
+        if operation:
+            channel = CHANNEL.search(line)
+            yield operation[1], channel[1] if channel else f"{name}:{number}"
 
 
 def _computations(text: str) -> dict[str, list[str]]:

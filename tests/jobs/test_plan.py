@@ -60,6 +60,16 @@ def test_collectives_inside_loops_are_told_from_those_outside():
     assert str(collectives(HLO.replace("body=%body", "body=%add"))).endswith("none in a loop")
 
 
+def test_a_collective_that_is_spread_over_operations_counts_once():
+    numbered = HLO.replace("all-reduce(f32[8] %p)", "all-reduce(f32[8] %p), channel_id=7")
+    part = "%other (p: f32[8]) -> f32[8] {\n  %s = f32[8] all-reduce(f32[8] %p), channel_id=7, to_apply=%add\n}\n"
+    spread = part + numbered.replace("  %f =", "  %h = f32[8] fusion(f32[8] %x), calls=%other\n  %f =")
+    assert "calls=%other" in spread
+    assert collectives(spread) == collectives(numbered)
+    apart = spread.replace("channel_id=7, to_apply", "channel_id=8, to_apply", 1)
+    assert collectives(apart).in_loops == {"all-reduce": 2}
+
+
 def test_memory_from_shapes_is_the_largest_sum_of_values_alive_at_once():
     x = jax.ShapeDtypeStruct((100, 100), np.float32)
     assert temporary_bytes(lambda x: (x @ x) @ x, x)[0] == 2 * 40_000
