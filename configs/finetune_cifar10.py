@@ -3,27 +3,18 @@
 `Snapped` is the released code's: the network is told the nearest of 18 levels. Leave it out for the exact noise.
 """
 
+from dataclasses import replace
+
+from ssni_jax.convert.public_shapes import JCM_CIFAR10
 from ssni_jax.data import Npz
 from ssni_jax.experiments import Training
-from ssni_jax.networks import ConsistencyCoefficients, Perceptual, Snapped, SongUNetConfig
+from ssni_jax.networks import ConsistencyCoefficients, Perceptual, Snapped
 from ssni_jax.published import Published
 from ssni_jax.training import ConsistencyFineTuning, Mirror, RAdam
 
 experiment = Training(
     name="cifar10-consistency-finetuned",
-    network=SongUNetConfig(
-        resolution=32,
-        model_channels=128,
-        channel_mult=(2, 2, 2),
-        num_blocks=4,
-        attn_resolutions=(16,),
-        dropout=0.0,
-        embedding_type="fourier",
-        channel_mult_noise=2,
-        encoder_type="residual",
-        resample_filter=(1, 3, 3, 1),
-        dtype="bfloat16",
-    ),
+    network=replace(JCM_CIFAR10, dtype="bfloat16"),
     start=Published("cd-lpips-cifar10"),
     loss=ConsistencyFineTuning(
         Snapped(ConsistencyCoefficients(label_scale=0.25)),

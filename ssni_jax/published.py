@@ -64,21 +64,10 @@ class Published(Pretrained):
             )
         return super().load(sharding)
 
-    def calibration(self, n_levels: int | None = None) -> Calibration:
-        """The norms stored beside the network; before it is stored, a stand-in that only plans can use.
-
-        With `n_levels` they must be of so many levels.
-        """
-        if not self.is_stored:
-            deviation = ScoreNorm(self, VP(), n_levels or 20)
-            return Calibration.measured(deviation, (0.0, 1.0), data="", images=NOT_STORED + self.name)
-        stored = super().calibration()
-        if n_levels is not None and stored.n_levels != n_levels:
-            raise ValueError(
-                f"the calibration beside {self.path} has {stored.n_levels} levels, and {n_levels} are needed: "
-                f"run `ssni calibrate {self.path} --n-levels {n_levels}` with your training images as its source."
-            )
-        return stored
+    def unmeasured(self, n_levels: int) -> Calibration:
+        """A stand-in for the reference norms of a network that is not stored yet, which only plans can use."""
+        deviation = ScoreNorm(self, VP(), n_levels)
+        return Calibration.measured(deviation, (0.0, 1.0), data="", images=NOT_STORED + self.name)
 
 
 def published_in(value: Any) -> list[Published]:

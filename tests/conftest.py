@@ -87,8 +87,9 @@ def data_of_configs(tmp_path, monkeypatch):
     for part in ("train", "val"):
         (tmp_path / "data" / "imagenet64" / part / "0").mkdir(parents=True)
         write_image(tmp_path / "data" / "imagenet64" / part / "0" / "0.png", np.zeros((64, 64, 3)))
-    (tmp_path / "data" / "imagenet" / "val" / "n01440764").mkdir(parents=True)
-    write_image(tmp_path / "data" / "imagenet" / "val" / "n01440764" / "0.png", np.zeros((40, 30, 3)))
+    for part in ("train", "val"):
+        (tmp_path / "data" / "imagenet" / part / "n01440764").mkdir(parents=True)
+        write_image(tmp_path / "data" / "imagenet" / part / "n01440764" / "0.png", np.zeros((40, 30, 3)))
     state, storages = tensors({name: weight(name, shape) for name, shape in own_classifier_shapes().items()})
     (tmp_path / "data" / "vnncomp_resnet2b.pth").write_bytes(torch_zip({"state_dict": state}, storages))
     monkeypatch.chdir(tmp_path)

@@ -22,11 +22,10 @@ def store(network):
     save_network(network.path, arrays, {"name": network.name, "licence": public.licence, **about})
 
 
-def calibrate(network, deviation, norms=(100.0, 300.0)):
-    """Stores reference norms beside a network, as `ssni calibrate` would."""
+def calibrate(file, deviation, norms=(100.0, 300.0)):
+    """Writes reference norms, as `ssni calibrate` would."""
     calibration = Calibration.measured(deviation, norms, data="", images="made up")
-    path = network.path.with_name(f"{network.path.name}.calibration.json")
-    path.write_text(json.dumps(calibration.as_json()))
+    file.write_text(json.dumps(calibration.as_json()))
 
 
 def filled(name, shape):

@@ -19,9 +19,11 @@ from ssni_jax.experiments.paper_rows import score_of
 from ssni_jax.networks.network import abstract
 from ssni_jax.published import Published, published_in
 from ssni_jax.purify import NoDeviation
+from ssni_jax.purify.calibration import deviation_facts
 from ssni_jax.zoo import outline
 
-PAPERS = sorted((Path(__file__).parent.parent / "configs" / "papers").glob("*.py"))
+FOLDER = Path(__file__).parent.parent / "configs" / "papers"
+PAPERS = sorted(path for path in FOLDER.glob("*.py") if not path.stem.startswith("norms"))
 MILLIONS = {  # parameters and stored statistics, as the files' publishers or users count them
     "cifar10-score": 106.63,
     "wrn-28-10": 36.50,
@@ -81,6 +83,23 @@ def test_every_row_gives_logits_from_shapes(path):
         keys, x = sample_keys(jax.random.key(0), jnp.arange(2)), jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
         logits = jax.eval_shape(lambda predict, x, keys=keys: predict(keys, x), outline(evaluation.defense), x)
         assert logits.shape == (2, 10 if choices.data == "CIFAR-10" else 1000)
+
+
+@pytest.mark.parametrize("protocol", ["released", "exact"])
+@pytest.mark.parametrize("data", ["cifar10", "imagenet"])
+def test_reference_norms_are_measured_as_the_row_measures(data, protocol):
+    """With other labels, levels or image sizes t(x) would be wrong without a word."""
+    row = chosen(FOLDER / f"{data}_diffpure.py")
+    choices = dataclasses.replace(row.choices, protocol=protocol)
+    norms = runpy.run_path(str(FOLDER.parent.parent / choices.norms.config))["experiment"]
+    evaluation = row.build(choices)
+    deviation = evaluation.defense.purifiers[0].deviation
+    assert deviation_facts(norms.deviation) == deviation_facts(deviation)
+    labels = (measured.denoise.about()["coefficients"] for measured in (norms.deviation, deviation))
+    assert next(labels) == next(labels)
+    assert norms.images.image_shape == evaluation.images.image_shape
+    assert choices.norms.file.parent / norms.deviation.denoise.name == norms.deviation.denoise.path
+    assert (norms.n_images, norms.order_seed) == (5000, 0)
 
 
 @pytest.mark.parametrize("name", PUBLIC_FILES)

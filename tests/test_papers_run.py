@@ -28,7 +28,7 @@ def row(config, **choices):
         store(dataclasses.replace(network, coefficients=None))
     deviation = evaluation.defense.purifiers[0].deviation
     if hasattr(deviation, "denoise"):
-        calibrate(deviation.denoise, deviation)
+        calibrate(chosen.choices.norms.file, deviation)
     return chosen.build(dataclasses.replace(chosen.choices, **choices))
 
 

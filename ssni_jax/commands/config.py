@@ -38,11 +38,13 @@ def read_chosen(config: Path, kind: type[T], flags: Sequence[str], prog: str) ->
     return _checked(config, built, kind), rest
 
 
-def parsed_choices(built: Any, flags: Sequence[str], prog: str) -> Any:
-    """What a config has built, under the choices that flags make if it has choices; other flags are refused."""
+def with_choices(built: Any, flags: Sequence[str], prog: str) -> Any:
+    """What a config has built, with its choices as flags make them if it has any; other flags are refused."""
     if not isinstance(built, Chosen):
         return built
-    return built.build(parsed(type(built.choices), default=built.choices, args=list(flags), prog=prog))
+    return dataclasses.replace(
+        built, choices=parsed(type(built.choices), default=built.choices, args=list(flags), prog=prog)
+    )
 
 
 def _choices(default: Any, flags: list[str], prog: str) -> tuple[Any, list[str]]:

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
+
 from ssni_jax.core.bounds import SHARE, check_number
 from ssni_jax.dist.targets import HardwareTarget, target_named
 from ssni_jax.jobs.plan import UTILISATION, ProgramPlan, RunPlan
@@ -34,7 +36,8 @@ class Estimates:
         if self.probe and not target.is_here:
             raise ValueError(f"a probe runs on the devices that are here, not on {self.target}: leave out --target.")
         plan = make_plan(target)
-        print("\n".join(described(plan, self.utilisation)))
+        if jax.process_index() == 0:
+            print("\n".join(described(plan, self.utilisation)))
         if self.probe and measure is not None:
             seconds = measure(plan)
             calls = sum(calls.denoiser for calls in plan.calls.values())

@@ -20,7 +20,7 @@ from ssni_jax.data import AdversarialImages
 from ssni_jax.dist.targets import HardwareTarget
 from ssni_jax.experiments import Evaluation
 from ssni_jax.experiments.fit import fitted
-from ssni_jax.jobs.automatic import settled
+from ssni_jax.jobs.automatic import settled, settled_here
 from ssni_jax.jobs.evaluate import evaluate
 from ssni_jax.jobs.plan import RunPlan, facts_of
 from ssni_jax.jobs.plan_evaluation import plan_evaluation, seconds_per_call
@@ -54,7 +54,7 @@ class Evaluate(Sharing, Divided, Estimates):
         asked = overridden(built, rest, program)
         check_calibrated(built.defense, asked.defense)
         if self.estimate:
-            return self.show(partial(planned, asked, self.fsdp), seconds_per_call(asked))
+            return self.show(partial(planned, asked, self.fsdp), partial(probed, asked))
         workdir, experiment = needed(self.workdir), fitted(asked)
         command = self.with_flags(
             ["ssni", "evaluate", str(self.config), "--workdir", str(workdir), *self.divides, *overrides]
@@ -94,6 +94,11 @@ class Judge(Sharing, Divided):
         flags = ["--adversarial", str(self.adversarial), "--workdir", str(self.workdir), *self.divides, *overrides]
         command = self.with_flags(["ssni", "judge", str(self.config), *flags])
         run_evaluation(experiment, self.in_place, self.workdir, command, self.share)
+
+
+def probed(experiment: Evaluation, plan: RunPlan) -> float:
+    """Seconds per network call of the experiment on the devices that are here."""
+    return seconds_per_call(settled_here(experiment), plan)
 
 
 def planned(experiment: Evaluation, divided: bool, target: HardwareTarget) -> RunPlan:

@@ -3,15 +3,14 @@
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import tyro
 
-from ssni_jax.commands.config import FIELDS, build, parsed_choices
-from ssni_jax.convert import stored_file
+from ssni_jax.commands.config import build, with_choices
 from ssni_jax.convert.public_files import PUBLIC_FILES, Download, PublicFile
-from ssni_jax.published import Published, published_in
-from ssni_jax.purify import ScoreNorm
+from ssni_jax.experiments.choices import Chosen
+from ssni_jax.published import published_in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,15 +29,18 @@ class FetchList:
         if self.config is None:
             print("\n\n".join("\n".join(paragraph(public, "weights")) for public in PUBLIC_FILES.values()))
             return
-        flags = [flag for flag in overrides if flag != FIELDS]
-        values = list(build(self.config).items())
-        experiments = [parsed_choices(value, flags, f"ssni fetch-list {self.config}") for _, value in values]
-        networks = published_in(experiments)
+        chosen = [
+            with_choices(value, overrides, f"ssni fetch-list {self.config}") for value in build(self.config).values()
+        ]
+        named = [value.choices.networks if isinstance(value, Chosen) else value for value in chosen]
+        networks = published_in(named)
         if not networks:
             print(f"{self.config} needs no public file.")
         for network in sorted(networks, key=lambda network: network.is_stored):
             print("\n".join([*paragraph(network.public, network.folder, network.is_stored), ""]))
-        print("\n".join(calibrations(experiments)))
+        for norms in {value.choices.norms for value in chosen if isinstance(value, Chosen)} - {None}:
+            state = "are there" if norms.file.is_file() else f"are missing; once the network is stored: {norms.command}"
+            print(f"Reference norms {norms.file} {state}")
 
 
 def paragraph(public: PublicFile, folder: str, is_stored: bool | None = None) -> Iterator[str]:
@@ -50,25 +52,6 @@ def paragraph(public: PublicFile, folder: str, is_stored: bool | None = None) ->
         yield f"  from     {download.url}"
     yield f"  licence  {public.licence}"
     yield f"  then     {public.convert_line(folder)}"
-
-
-def calibrations(value: Any) -> Iterator[str]:
-    """The commands for reference norms that are missing beside published networks."""
-    for network, n_levels in sorted(set(_measured(value))):
-        file = stored_file(Path(network), ".calibration.json")
-        if not file.exists():
-            yield f"Reference norms are missing in {file}; once the network is stored:"
-            yield f"  ssni calibrate {network} --n-levels {n_levels} --images published source:npz --source.path FILE"
-
-
-def _measured(value: Any) -> Iterator[tuple[str, int]]:
-    """Published networks that a score norm asks, and its number of levels."""
-    if isinstance(value, ScoreNorm) and isinstance(value.denoise, Published):
-        yield str(value.denoise.path), value.n_levels
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = [getattr(value, field.name) for field in dataclasses.fields(value)]
-    for part in value if isinstance(value, list | tuple) else ():
-        yield from _measured(part)
 
 
 def _size(download: Download) -> str:

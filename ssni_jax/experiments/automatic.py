@@ -9,5 +9,5 @@ Automatic = int | Literal["auto"]
 def number_of(value: Automatic) -> int:
     """The number that a field holds once the plan has settled it."""
     if isinstance(value, str):
-        raise ValueError(f'a field is still "{value}": settle the experiment with jobs.plan.settled first.')
+        raise ValueError(f'a field is still "{value}": settle the experiment with jobs.automatic.settled first.')
     return value

@@ -9,12 +9,9 @@ from typing import Any
 class Chosen:
     """What `build` makes of `choices`, a frozen dataclass whose fields become flags.
 
-    Flags change the choices first; those that the choices do not have change fields of the experiment.
+    Flags change the choices first; those that the choices do not have change fields of the experiment. The choices say
+    which published `networks` and reference `norms` they need, for `ssni fetch-list`.
     """
 
     choices: Any
     build: Callable[[Any], Any]
-
-    def experiment(self) -> Any:
-        """The experiment of these choices."""
-        return self.build(self.choices)

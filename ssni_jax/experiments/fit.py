@@ -40,7 +40,9 @@ def fitted(experiment: T) -> T:
 def fitted_norms(experiment: ReferenceNorms) -> ReferenceNorms:
     """A calibration whose images have the channels, and by then the shape, of the network that measures them."""
     images = seen_by(experiment.deviation, experiment.images)
-    check_fit(experiment.deviation, images.image_shape)
+    if not experiment.any_size:
+        check_fit(experiment.deviation, images.image_shape)
+    check_n_images(experiment.n_images, images)
     return dataclasses.replace(experiment, images=images)
 
 

@@ -8,7 +8,8 @@ gradient, and judges 20 that the attack has not seen.
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from ssni_jax.attacks import L2, Apgd, CrossEntropy, Dlr, Ensemble, Linf, Objective, Pgd, Sign, WithLoss
 from ssni_jax.core.protocols import Predict
@@ -18,6 +19,7 @@ from ssni_jax.experiments.evaluation import Evaluation
 from ssni_jax.published import Published
 from ssni_jax.purify import Calibration, Defense, Purifier, ShorterRounds, Vote
 from ssni_jax.recipes import ssni_l, ssni_l_released, ssni_n, ssni_n_released
+from ssni_jax.zoo import read_calibration
 
 N_IMAGES, STEP_SIZE, EOT = 512, 0.007, 20
 RELEASED_DRAWS = 3  # the code judges one set of adversarial images with seeds 121, 122 and 123
@@ -26,6 +28,32 @@ N_STEPS = {"CIFAR-10": 200, "ImageNet": 20}
 N_LEVELS = {"CIFAR-10": 20, "ImageNet": 50}
 SCORE = {"CIFAR-10": "cifar10-score", "ImageNet": "imagenet256-uncond"}
 BIAS_UNIT = 1000  # integer steps in schedule time 1
+
+
+class Norms(NamedTuple):
+    """Where a row reads its reference norms, and the config with which `ssni calibrate` measures them."""
+
+    file: Path
+    config: str
+
+    @property
+    def command(self) -> str:
+        """The command that writes the file."""
+        return f"ssni calibrate {self.config} --out {self.file}"
+
+
+# The released ImageNet code measures images of 224 pixels and gives the network continuous labels.
+_CIFAR10 = Norms(Path("weights/cifar10-score.calibration.json"), "configs/papers/norms_cifar10.py")
+NORMS = {
+    ("CIFAR-10", "released"): _CIFAR10,
+    ("CIFAR-10", "exact"): _CIFAR10,
+    ("ImageNet", "exact"): Norms(
+        Path("weights/imagenet256-uncond.calibration.json"), "configs/papers/norms_imagenet.py"
+    ),
+    ("ImageNet", "released"): Norms(
+        Path("weights/imagenet256-uncond.released.calibration.json"), "configs/papers/norms_imagenet_released.py"
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,13 +87,26 @@ class RowChoices:
     """Bias b of SSNI, in integer time steps; the code's default."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What the score network computes in."""
+    data: ClassVar[str]
+
+    classifier: ClassVar[str]
+
+    @property
+    def networks(self) -> tuple[Published, Published]:
+        """The score network and the classifier."""
+        return score_of(self), Published(self.classifier)
+
+    @property
+    def norms(self) -> "Norms | None":
+        """The reference norms that the row takes; None for a plain method."""
+        return None if self.ssni == "none" else NORMS[self.data, self.protocol]
 
 
 @dataclasses.dataclass(frozen=True)
 class Cifar10Row(RowChoices):
     """A row of the CIFAR-10 tables."""
 
-    data = "CIFAR-10"
+    data: ClassVar = "CIFAR-10"
     classifier: Literal["wrn-28-10", "wrn-70-16"] = "wrn-28-10"
     """The classifier behind the purifier."""
     images: Source = Npz("data/cifar10/cifar10_test.npz")
@@ -81,7 +122,7 @@ class Cifar10Row(RowChoices):
 class ImageNetRow(RowChoices):
     """A row of the ImageNet table."""
 
-    data = "ImageNet"
+    data: ClassVar = "ImageNet"
     classifier: Literal["resnet50-256"] = "resnet50-256"
     """The classifier behind the purifier."""
     images: Source = ImageFolder("data/imagenet/val", resizing=CENTRE_256)
@@ -142,7 +183,12 @@ def _threat(choices: Any) -> Linf | L2:
 
 
 def _calibration(choices: Any) -> Calibration:
-    return score_of(choices).calibration(N_LEVELS[choices.data])
+    score, norms = score_of(choices), choices.norms
+    if not score.is_stored:
+        return score.unmeasured(N_LEVELS[choices.data])
+    if not norms.file.is_file():
+        raise FileNotFoundError(f"There are no reference norms at {norms.file}: run `{norms.command}`.")
+    return read_calibration(norms.file)
 
 
 def _reweighted(base: Purifier, choices: Any) -> Purifier:

@@ -4,10 +4,11 @@ import dataclasses
 from typing import ClassVar
 
 from ssni_jax.core.protocols import Deviation
+from ssni_jax.core.pytree import ADDED
 from ssni_jax.data import Source
 from ssni_jax.experiments.evaluation import Precision
 from ssni_jax.experiments.field_types import check_types
-from ssni_jax.experiments.selection import check_n_images, check_positive, check_seeds, chosen_ids
+from ssni_jax.experiments.selection import check_positive, check_seeds, chosen_ids
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,8 @@ class ReferenceNorms:
     """Measure only the first n images of a random order; None for all. The papers take 5,000 training images."""
     order_seed: int | None = None
     """Seed of that order; None keeps the order of the source, and 0 is the published choice."""
+    any_size: bool = dataclasses.field(default=False, metadata=ADDED)
+    """Take images of another size than the network's own, as SSNI's ImageNet code measures at 224 pixels."""
     batch_size: int = 64
     """Images at a time, over all devices."""
     seed: int = 0
@@ -37,7 +40,6 @@ class ReferenceNorms:
         check_types(self)
         check_positive(self, "batch_size")
         check_seeds(self, "seed", "order_seed")
-        check_n_images(self.n_images, self.images)
 
     @property
     def ids(self) -> list[int]:

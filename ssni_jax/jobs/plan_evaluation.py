@@ -1,6 +1,5 @@
 """The plan of an evaluation."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,19 +65,14 @@ def evaluation_programs(
     return list(plans.plans.values())
 
 
-def seconds_per_call(experiment: Evaluation) -> Callable[[RunPlan], float]:
+def seconds_per_call(experiment: Evaluation, plan: RunPlan) -> float:
     """A probe of the purifier in two steps: seconds per network call and row on the devices that are here."""
-
-    def measure(plan: RunPlan) -> float:
-        mesh, facts = make_mesh(), facts_of(experiment)
-        _, x, _ = batch_shapes(mesh, facts.image_shape, plan.n_rows * mesh.shape["data"])
-        predict = jax.tree.map(_zeros, placed(outline(experiment.defense), mesh)).with_steps(2)
-        arguments = predict, sample_keys(jax.random.key(0), jnp.arange(len(x))), jnp.zeros(x.shape)
-        program = make_predict(mesh, number_of(experiment.n_slots))
-        seconds = timed(program, *arguments, repeats=3).seconds
-        return seconds / (len(x) * prediction_calls(predict).denoiser)
-
-    return measure
+    mesh = make_mesh()
+    _, x, _ = batch_shapes(mesh, facts_of(experiment).image_shape, plan.n_rows * mesh.shape["data"])
+    predict = jax.tree.map(_zeros, placed(outline(experiment.defense), mesh)).with_steps(2)
+    arguments = predict, sample_keys(jax.random.key(0), jnp.arange(len(x))), jnp.zeros(x.shape)
+    seconds = timed(make_predict(mesh, number_of(experiment.n_slots)), *arguments, repeats=3).seconds
+    return seconds / (len(x) * prediction_calls(predict).denoiser)
 
 
 def _zeros(leaf: Any) -> Any:
