@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 KINDS = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "collective-broadcast", "reduce-scatter")
 OPERATION = re.compile(rf"=\s.*?\s({'|'.join(KINDS)})(-start)?\(")
+START = 'custom_call_target="AsyncCollectiveStart"'
 CHANNEL = re.compile(r"\bchannel_id=(\d+)")
 HEAD = re.compile(r"^(?:ENTRY\s+)?%?([\w.\-]+)\s*\(.*->.*\{\s*$")
 BODY = re.compile(r"\b(?:body|condition)=%?([\w.\-]+)")
@@ -17,7 +18,8 @@ BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 class Collectives(NamedTuple):
     """How many collectives of each kind a program has, and how many of them run in every turn of a loop.
 
-    One that a compiler spreads over several operations, to compute meanwhile, has one channel and counts once.
+    One that a compiler spreads over several operations, to compute meanwhile, has one channel and counts once, where it
+    starts: the loop in which it goes on while the program computes does not repeat it.
     """
 
     all: Counter[str]
@@ -34,19 +36,20 @@ def collectives(text: str) -> Collectives:
     lines = _computations(text)
     looped = _reachable(lines, {name for body in lines.values() for line in body for name in BODY.findall(line)})
     places = {(*operation, name in looped) for name, body in lines.items() for operation in _operations(name, body)}
-    everything = {(kind, channel) for kind, channel, _ in places}
-    return Collectives(
-        Counter(kind for kind, _ in everything), Counter(kind for kind, _, is_looped in places if is_looped)
-    )
+    started = {channel for _, channel, starts, _ in places if starts}
+    counted = {(kind, channel, inside) for kind, channel, starts, inside in places if starts or channel not in started}
+    everything = {(kind, channel) for kind, channel, _ in counted}
+    return Collectives(Counter(kind for kind, _ in everything), Counter(kind for kind, _, inside in counted if inside))
 
 
-def _operations(name: str, body: list[str]) -> Iterator[tuple[str, str]]:
-    """Kind and channel of the collectives of a computation; without a channel, the place."""
+def _operations(name: str, body: list[str]) -> Iterator[tuple[str, str, bool]]:
+    """Kind, channel (else the place), and whether it is the start of one spread out, of a computation's collectives."""
+    starts = any(START in line for line in body)
     for number, line in enumerate(body):
         operation = OPERATION.search(line)
         if operation:
             channel = CHANNEL.search(line)
-            yield operation[1], channel[1] if channel else f"{name}:{number}"
+            yield operation[1], channel[1] if channel else f"{name}:{number}", starts
 
 
 def _computations(text: str) -> dict[str, list[str]]:

@@ -30,8 +30,6 @@ def make_predict(mesh: Mesh, n_slots: int) -> Prediction:
         if not isinstance(predict, Measurable):
             return by_rows(mesh, lambda predict, keys, x: predict.trace(keys, x))(predict, keys, x)
         measured = by_rows(mesh, lambda predict, keys, x: predict.measure(keys, x))(predict, keys, x)
-        # The rows wait for their measurement: the TPU compiler would else move them inside the score norm's loop.
-        keys, x, measured = jax.lax.optimization_barrier((keys, x, measured))
         dealt = ragged.deal(jnp.sum(measured.t.reshape(len(x), -1), axis=1), mesh.shape["data"])
         moved = jax.tree.map(lambda v: v[dealt], (keys, x, measured))
         trace = by_rows(mesh, _trace_at)(predict, *moved)

@@ -70,6 +70,16 @@ def test_a_collective_that_is_spread_over_operations_counts_once():
     assert collectives(apart).in_loops == {"all-reduce": 2}
 
 
+def test_a_collective_that_starts_before_a_loop_and_goes_on_inside_it_is_not_repeated():
+    begun = "%begin (p: f32[8]) -> f32[8] {\n  %s = f32[8] all-reduce(f32[8] %p), channel_id=7, to_apply=%add\n"
+    begun += '  ROOT %c = f32[8] custom-call(f32[8] %s), custom_call_target="AsyncCollectiveStart"\n}\n'
+    numbered = HLO.replace("all-reduce(f32[8] %p)", "all-reduce(f32[8] %p), channel_id=7")
+    outside = begun + numbered.replace("  %g =", "  %h = f32[8] fusion(f32[8] %x), calls=%begin\n  %g =")
+    assert collectives(outside).in_loops == {} and collectives(outside).all == {"all-gather": 1, "all-reduce": 1}
+    inside = begun + numbered.replace("  %f =", "  %h = f32[8] fusion(f32[8] %x), calls=%begin\n  %f =")
+    assert collectives(inside).in_loops == {"all-reduce": 1}
+
+
 def test_memory_from_shapes_is_the_largest_sum_of_values_alive_at_once():
     x = jax.ShapeDtypeStruct((100, 100), np.float32)
     assert temporary_bytes(lambda x: (x @ x) @ x, x)[0] == 2 * 40_000
