@@ -24,6 +24,16 @@ class Masking(Protocol):
 
 
 @pytree
+class GivenMask:
+    """The same mask for every image: zeros and ones, or an intensity per pixel for noise that is `Masked`."""
+
+    values: Float[Array, "H W 1"]
+
+    def __call__(self, x: Images) -> Mask:
+        return jnp.broadcast_to(self.values, (len(x), *self.values.shape))
+
+
+@pytree
 class OutsideKept:
     """Above noise `sigma_outside`, estimates are the reference itself wherever `mask(reference)` is zero.
 
