@@ -1,5 +1,6 @@
 """Sample-specific noise by other levels than SSNI's two: a threshold, a learned monotone one, and an oracle's."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax.numpy as jnp
@@ -61,5 +62,5 @@ def ssni_oracle(base: Purifier, clean: Images, *, size: float, bias: float = 0.0
     return selected_by(Oracle(clean), base, partial(_rounded, base, partial(SsniStep, size, size), bias), bias=bias)
 
 
-def _rounded(base: Purifier, level, bias: float, t_star: float) -> NoiseLevel:
+def _rounded(base: Purifier, level: Callable[..., NoiseLevel], bias: float, t_star: float) -> NoiseLevel:
     return Rounded(level(t_star, bias), n_steps_of(base))
