@@ -301,8 +301,8 @@ def test_a_step_purifies_the_images_above_a_share_of_the_reference_norms():
     t = np.asarray(made.times(jnp.asarray(calibration().norms))[0])
     np.testing.assert_allclose(np.unique(t), [0.0, 0.06], atol=1e-6)
     assert np.mean(t > 0) == 0.25
-    with pytest.raises(ValueError, match=r"^share must lie between 0 and 1, got 95: choose for example 0.95\.$"):
-        ssni_step(bases()["rounds"], calibration(), share=95)
+    with pytest.raises(ValueError, match=r"^share must lie between 0 and 1, got 95.0: choose for example 0.95\.$"):
+        ssni_step(bases()["rounds"], calibration(), share=95.0)
 
 
 def test_a_learned_level_goes_from_clean_norms_to_adversarial_ones_and_checks_both():

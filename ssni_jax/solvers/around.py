@@ -28,10 +28,9 @@ class Churned:
         return self.step.n_calls
 
     def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
-        higher = (1 + self.churn) * hi
-        added = self.scale * safe_sqrt(jnp.square(higher) - jnp.square(hi))
-        churned = x + over(added, x) * normal_like(fold(keys, 0), x)
-        return self.step(fold(keys, 1), denoise, churned, higher, lo)
+        added = self.scale * safe_sqrt(jnp.asarray(self.churn * (2 + self.churn)))  # times hi: (1 + c)^2 - 1, never < 0
+        churned = x + over(added * hi, x) * normal_like(fold(keys, 0), x)
+        return self.step(fold(keys, 1), denoise, churned, (1 + self.churn) * hi, lo)
 
 
 @pytree
