@@ -134,7 +134,10 @@ def test_levels_differ_from_row_to_row(name):
     assert all(len(set(np.asarray(t).tolist())) > 3 for t in done.t)
 
 
-@pytest.mark.parametrize("name", ["ssni_n rounds", pytest.param("ssni_l gdmp_ssim", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    ["ssni_n rounds", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ssni_l gdmp_ssim", "ssni_n ringed"))],
+)
 def test_split_over_eight_devices_it_is_the_same(name):
     mesh = make_mesh()
     placed = jax.device_put(recipes()[name], whole(mesh)), *jax.device_put((keys(B), images(B)), rows(mesh))

@@ -228,7 +228,7 @@ VALUES = {
         SsniLinearOverBatch(0.0, 1.0),
         SsniSigmoid(0.0, 1.0),
         SsniStep(0.0, 1.0),
-        SsniMonotone(jnp.arange(2.0), jnp.arange(2.0)),
+        SsniMonotone((0.0, 1.0), (0.0, 1.0)),
         Rounded(Constant()),
         Frozen(Constant()),
         StraightThrough(Constant()),

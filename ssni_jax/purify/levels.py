@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ssni_jax.core.bounds import as_share, bounded
@@ -136,13 +137,20 @@ class SsniMonotone(_Continuous):
     `weights` are the values at the knots, non-decreasing; (low, high) and (0, 1) are SSNI-L.
     """
 
-    knots: Float[Array, " K"]
-    weights: Float[Array, " K"]
+    knots: tuple[float, ...] = static()
+    weights: tuple[float, ...] = static()
     t_star: float = bounded(0, 1, hint=as_share, default=0.1)
     bias: float = bounded(-1, 1, hint=as_share, default=0.0)
 
+    def __post_init__(self):
+        if not self.knots or len(self.knots) != len(self.weights):
+            raise ValueError(f"Each knot has one weight, got {len(self.knots)} knots and {len(self.weights)} weights.")
+        if any(np.diff(self.knots) <= 0) or any(np.diff(self.weights) < 0):
+            raise ValueError("Knots must increase and weights must not decrease: fit them with ssni_monotone.")
+
     def __call__(self, deviation: Level) -> Level:
-        return self.t_star * jnp.interp(deviation, self.knots, self.weights) + self.bias
+        knots, weights = (jnp.asarray(values, deviation.dtype) for values in (self.knots, self.weights))
+        return self.t_star * jnp.interp(deviation, knots, weights) + self.bias
 
 
 class _Around:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 
-import jax.numpy as jnp
 import numpy as np
 
 from ssni_jax.core.protocols import Deviation, NoiseLevel
@@ -48,7 +47,7 @@ def ssni_monotone(
     truth = np.repeat([0.0, 1.0], [len(part) for part in norms])
     weight = np.concatenate([np.full(len(part), 1 / len(part)) for part in norms])
     learned = isotonic(np.concatenate(norms), truth, weight)
-    level = partial(SsniMonotone, *(jnp.asarray(values, jnp.float32) for values in learned))
+    level = partial(SsniMonotone, *(tuple(values.tolist()) for values in learned))
     purifier = ssni(base, calibration, partial(_rounded, base, level, bias), bias=bias, deviation=deviation)
     adversarial.check(purifier.deviation)
     return purifier

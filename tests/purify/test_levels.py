@@ -17,7 +17,7 @@ from ssni_jax.purify.isotonic import isotonic
 
 LINEAR, SIGMOID = SsniLinear(10.0, 30.0, 0.1, 0.005), SsniSigmoid(20.0, 5.0, 0.1, 0.005)
 STEP = SsniStep(20.0, 5.0, 0.1, 0.005)
-LEARNED = SsniMonotone(jnp.asarray([10.0, 20.0, 30.0]), jnp.asarray([0.0, 0.8, 1.0]), 0.1, 0.005)
+LEARNED = SsniMonotone((10.0, 20.0, 30.0), (0.0, 0.8, 1.0), 0.1, 0.005)
 XI = jnp.asarray([-1e6, 0.0, 10.0, 15.0, 20.0, 25.0, 30.0, 50.0, 1e6])
 
 
@@ -90,9 +90,19 @@ def test_a_step_is_the_limit_of_the_sigmoid_and_attacks_differentiate_the_sigmoi
 
 
 def test_a_learned_level_of_two_knots_is_ssni_l_and_others_go_through_their_knots():
-    two = SsniMonotone(jnp.asarray([10.0, 30.0]), jnp.asarray([0.0, 1.0]), 0.1, 0.005)
+    two = SsniMonotone((10.0, 30.0), (0.0, 1.0), 0.1, 0.005)
     np.testing.assert_allclose(two(XI), LINEAR(XI), rtol=1e-6)
     np.testing.assert_allclose(LEARNED(XI)[2:7], [0.005, 0.045, 0.085, 0.095, 0.105], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("knots", "weights", "said"),
+    [((1.0,), (0.0, 1.0), "1 knots and 2 weights"), ((1.0, 1.0), (0.0, 1.0), "must increase"),
+     ((1.0, 2.0), (1.0, 0.0), "must not decrease")],
+)  # fmt: skip
+def test_knots_that_make_no_monotone_level_are_refused(knots, weights, said):
+    with pytest.raises(ValueError, match=said):
+        SsniMonotone(knots, weights)
 
 
 def test_isotonic_regression_pools_what_decreases():

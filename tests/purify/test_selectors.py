@@ -8,8 +8,17 @@ import pytest
 
 from ssni_jax.api import purify_with
 from ssni_jax.networks.distances import AbsoluteDifference
-from ssni_jax.purify import Calibration, Defense, Diffused, Doubt, Oracle, ReconstructionDistance, SmallMargin
-from ssni_jax.recipes import ssni_n, ssni_oracle
+from ssni_jax.purify import (
+    Calibration,
+    Defense,
+    Diffused,
+    Doubt,
+    Oracle,
+    ReconstructionDistance,
+    SingleScoreNorm,
+    SmallMargin,
+)
+from ssni_jax.recipes import ssni_l, ssni_monotone, ssni_n, ssni_oracle, ssni_step
 from ssni_jax.schedules import VP
 from tests.configs.toy import certification, evaluation
 from tests.kit import Gaussian, Linear, bases, called, images, keys
@@ -58,6 +67,32 @@ def test_a_calibration_of_a_classifiers_confidence_belongs_to_the_classifier():
     assert ssni_n(bases()["one_step"], calibration, tau=0.1, deviation=Doubt(CLASSIFY)).deviation.classify is CLASSIFY
     with pytest.raises(ValueError, match="belongs to network"):
         ssni_n(bases()["one_step"], calibration, tau=0.1, deviation=Doubt(Linear(2 * CLASSIFY.weight)))
+
+
+@pytest.mark.parametrize(
+    "deviation",
+    [
+        Doubt(CLASSIFY),
+        SmallMargin(CLASSIFY),
+        ReconstructionDistance(Gaussian(), VP()),
+        SingleScoreNorm(Gaussian(), VP()),
+    ],
+    ids=lambda deviation: type(deviation).__name__,
+)
+def test_every_level_goes_over_every_selector(deviation):
+    clean, adversarial = (
+        Calibration.measured(deviation, norms, data="kit", images="made up")
+        for norms in ((0.1, 0.2, 0.4), (0.3, 0.5, 0.6))
+    )
+    base = bases()["one_step"]
+    for purifier in (
+        ssni_l(base, clean, deviation=deviation),
+        ssni_n(base, clean, tau=0.1, deviation=deviation),
+        ssni_step(base, clean, deviation=deviation),
+        ssni_monotone(base, clean, adversarial, deviation=deviation),
+    ):
+        t = np.asarray(purifier.times(jnp.asarray([0.0, 0.3, 0.9]))[0])
+        assert purifier.deviation is deviation and np.all(np.diff(t) >= 0) and t[0] < t[2] <= 0.105 + 1e-6
 
 
 def test_an_oracle_gives_noise_to_what_was_perturbed_and_none_to_the_others():

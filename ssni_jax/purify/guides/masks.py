@@ -18,7 +18,7 @@ Mask = Float[Array, "B H W 1"]
 
 @runtime_checkable
 class Masking(Protocol):
-    """One where an image in [0, 1] gets more noise, zero elsewhere; a pytree, as every value inside a guide."""
+    """One where an image in [0, 1] gets more noise, zero elsewhere, or an intensity; a pytree as all in a guide."""
 
     def __call__(self, x: Images) -> Mask: ...
 
