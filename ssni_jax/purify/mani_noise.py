@@ -44,7 +44,8 @@ class ManiNoise:
 
     def weights(self, x: Images) -> Weights:
         """w of every frequency, not scaled."""
-        inside = jnp.asarray(rings(*x.shape[1:3], self.bands))
+        _, height, width, _ = x.shape
+        inside = jnp.asarray(rings(height, width, self.bands))
         amplitude = modulus(jnp.fft.fft2(x, axes=(1, 2)))
         total = jnp.einsum("bhwc,hwn->bnc", amplitude, inside, precision="highest")
         mean = total / jnp.maximum(jnp.sum(inside, axis=(0, 1)), 1)[:, None]
