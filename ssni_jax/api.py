@@ -15,6 +15,7 @@ from ssni_jax.data import check_images, padded
 from ssni_jax.dist import global_rows, make_mesh, on_every_host, whole
 from ssni_jax.evals.prediction import Prediction, make_predict
 from ssni_jax.presets import preset as named_preset
+from ssni_jax.purify.selectors import asks_oracle
 from ssni_jax.zoo import check_fit, resolve
 
 BATCH, FEW, N_SLOTS = 64, 8, 16
@@ -44,6 +45,8 @@ def purify(images: Shaped[Any, "..."], seed: int = 0, preset: str = "digits-ssni
 
 def purify_with(predict: Any, images: Shaped[Any, "..."], seed: int = 0, ids: Sequence[int] | None = None) -> Opened:
     """`purify` with any predictor, opened up; `ids` choose the noise of each image, 0, 1, 2, ... without."""
+    if asks_oracle(predict):
+        raise ValueError("An Oracle knows the images of an evaluation and purifies no others: give another deviation.")
     images = check_images(images)
     check_fit(predict, images.shape[1:])
     mesh = make_mesh()

@@ -10,10 +10,12 @@ from ssni_jax.purify import (
     Chain,
     ClippedEstimate,
     Defense,
+    LowFrequencies,
     Predictor,
     Purifier,
     TowardsInput,
     Undefended,
+    Unguided,
     Vote,
     predictor,
 )
@@ -44,7 +46,7 @@ def digits_ssni_l() -> Defense:
 
 def digits_ssni_n() -> Defense:
     """DiffPure with SSNI-N's sigmoid reweighting."""
-    return Defense(recipes.ssni_n(_base(), SCORE.calibration(), tau=TAU, bias=BIAS), CLASSIFIER)
+    return Defense(_over_n(_base()), CLASSIFIER)
 
 
 def digits_gdmp() -> Defense:
@@ -72,8 +74,40 @@ def digits_consistency() -> Defense:
     return Defense(recipes.consistency(CONSISTENCY, sigma=0.17), CLASSIFIER)
 
 
+def digits_mani_pure() -> Defense:
+    """MANI-Pure in 20 steps; of the digits' frequencies it keeps those within a radius of one."""
+    return Defense(_mani_pure(), CLASSIFIER)
+
+
+def digits_mani_pure_ssni_n() -> Defense:
+    """MANI-Pure with SSNI-N's sigmoid reweighting."""
+    return Defense(_over_n(_mani_pure()), CLASSIFIER)
+
+
+def digits_ringed() -> Defense:
+    """Amplified noise, churned steps and a ring around the input: ours, after the abstract of NADD."""
+    return Defense(_ringed(), CLASSIFIER)
+
+
+def digits_ringed_ssni_n() -> Defense:
+    """The ringed purifier with SSNI-N's sigmoid reweighting."""
+    return Defense(_over_n(_ringed()), CLASSIFIER)
+
+
 def _base() -> Purifier:
     return recipes.diffpure_ddpm(SCORE, t_star=T_STAR)
+
+
+def _mani_pure() -> Purifier:
+    return recipes.mani_pure(SCORE, guide=LowFrequencies(1.0, 1.0, 0.3), t_star=T_STAR, n_steps=20)
+
+
+def _ringed() -> Purifier:
+    return recipes.ringed(SCORE, t_star=T_STAR)
+
+
+def _over_n(base: Purifier) -> Purifier:
+    return recipes.ssni_n(base, SCORE.calibration(), tau=TAU, bias=BIAS)
 
 
 PRESETS: dict[str, Callable[[], Predictor]] = {
@@ -86,6 +120,10 @@ PRESETS: dict[str, Callable[[], Predictor]] = {
     "digits-one-step": digits_one_step,
     "digits-pf-ode": digits_pf_ode,
     "digits-consistency": digits_consistency,
+    "digits-mani-pure": digits_mani_pure,
+    "digits-mani-pure-ssni-n": digits_mani_pure_ssni_n,
+    "digits-ringed": digits_ringed,
+    "digits-ringed-ssni-n": digits_ringed_ssni_n,
 }
 
 SIGMAS = {0.25: 7, 0.5: 8, 1.0: 9}  # smoothing noise, and steps of the ODE below it
@@ -103,6 +141,8 @@ SETTINGS: dict[str, tuple[Callable[[Denoiser], Purifier], int]] = {
     "svhn-gns": (partial(recipes.gns, rounds=SVHN), 10),
     "cifar10-freqpure": (recipes.freqpure, 10),
     "imagenet-freqpure": (recipes.freqpure_imagenet, 10),
+    "cifar10-mani-pure": (recipes.mani_pure, 1),
+    "cifar10-mani-diffpure": (partial(recipes.mani_pure, guide=Unguided()), 1),
     **{f"cifar10-dds-{s}": (partial(recipes.dds, sigma=s), 1) for s in SIGMAS},
     **{f"imagenet-dds-{s}": (partial(recipes.dds, sigma=s, schedule=DiscreteVP()), 1) for s in SIGMAS},
     **{f"cifar10-edm-{s}": (partial(recipes.edm_one_step, sigma=s), 1) for s in SIGMAS},

@@ -10,16 +10,21 @@ from ssni_jax.core.arrays import over
 from ssni_jax.core.pytree import pytree
 from ssni_jax.core.rng import sample_keys
 from ssni_jax.purify import (
+    Amplified,
     Annealed,
     Calibration,
     Chain,
     ClippedEstimate,
     Constant,
     Fixed,
+    GivenNoise,
     LowFrequencies,
+    ManiNoise,
+    Masked,
     NegativeMse,
     Plain,
     Purifier,
+    ReconstructionDistance,
     Round,
     ScoreNorm,
     Ssim,
@@ -44,13 +49,16 @@ from ssni_jax.recipes import (
     gdmp,
     gns,
     gns_released,
+    mani_pure,
     pf_ode,
+    ringed,
     ssni_l,
+    ssni_monotone,
     ssni_n,
     unpurified,
 )
 from ssni_jax.schedules import VP, DiscreteVP, IntegerSteps, Karras, Respaced, Strided, Uniform
-from ssni_jax.solvers import Ancestral, Heun, Renoise
+from ssni_jax.solvers import Ancestral, Euler, Heun, Renoise
 
 SHAPE = (4, 3, 1)
 N_LEVELS = 3
@@ -126,6 +134,11 @@ def images(n, seed=0, shape=SHAPE):
     return jnp.asarray(np.random.default_rng(seed).random((n, *shape)), jnp.float32)
 
 
+def given_noise():
+    """Standard normal noise for one image, from outside."""
+    return jnp.asarray(np.random.default_rng(5).standard_normal(SHAPE), jnp.float32)
+
+
 def with_leaves(tree, **changes):
     """The tree with every leaf of a changed field's name replaced by `change(leaf)`."""
 
@@ -158,6 +171,7 @@ def bases():
     gradual = tuple(
         Round(Constant(t), Strided(n, t), Ancestral(), repeats=r) for t, n, r in [(0.05, 2, 2), (0.1, 4, 1)]
     )
+    noises = (Masked(Bright(), ManiNoise("edges")), Amplified(1.5, ManiNoise("filter")), GivenNoise(given_noise()))
     mse = Chain((ClippedEstimate(), TowardsInput(NegativeMse(), Annealed(0.2))))
     ssim = TowardsInput(Ssim(window=3), Fixed(5.0), Plain())
     return {
@@ -184,6 +198,9 @@ def bases():
         "pf_ode": pf_ode(denoise, sigma=0.15, n_steps=3),
         "densepure": densepure(denoise, sigma=0.15, n_steps=3),
         "freqpure": freqpure(denoise, rounds=((40, 2),), n_steps=2, guide=LowFrequencies(1.0, 1.0, 0.3)),
+        "mani_pure": mani_pure(denoise, n_steps=2, guide=LowFrequencies(1.0, 1.0, 0.3)),
+        "noises": Purifier(denoise, VP(), tuple(Round(Constant(0.1), Uniform(1), Euler(), noise=n) for n in noises)),
+        "ringed": ringed(denoise, n_steps=4),
         "masked": divide_and_conquer(denoise, Bright(), n_steps=4),
         "from_noise": from_noise(denoise, mse, n_steps=4),
     }
@@ -197,7 +214,20 @@ def over_l(base):
     return ssni_l(base, calibration())
 
 
-ADAPTIVE_BASES = ("diffpure_ddpm", "rounds", "integer_steps", "consistency", "gdmp_ssim")
+@functools.cache
+def reconstruction_norms():
+    """Of clean images like those of the tests, and of others that deviate more and overlap with them."""
+    deviation = ReconstructionDistance(two_modes(), VP())
+    norms = np.asarray(jax.jit(deviation)(keys(64, seed=9), 2 * images(64, seed=9) - 1))
+    about = {"data": "kit", "images": "uniform pixels"}
+    return [Calibration.measured(deviation, (factor * norms).tolist(), **about) for factor in (1.0, 1.1)]
+
+
+def over_monotone(base):
+    return ssni_monotone(base, *reconstruction_norms(), deviation=ReconstructionDistance(two_modes(), VP()))
+
+
+ADAPTIVE_BASES = ("diffpure_ddpm", "rounds", "integer_steps", "consistency", "gdmp_ssim", "ringed")
 
 
 @functools.cache
@@ -206,13 +236,13 @@ def recipes():
     fixed = bases()
     over = {"ssni_n": over_n, "ssni_l": over_l}
     adaptive = {f"{name} {base}": wrap(fixed[base]) for name, wrap in over.items() for base in ADAPTIVE_BASES}
-    return {**fixed, **adaptive}
+    return {**fixed, **adaptive, "ssni_monotone rounds": over_monotone(fixed["rounds"])}
 
 
 @functools.cache
 def differentiable_recipes():
     """The structures that differ for a gradient: kinds of step, grids, guides, and ways through t(x)."""
-    fixed = ("diffpure_sde", "heun_karras", "gdmp_ssim", "freqpure", "diffpure_ldsde")
+    fixed = ("diffpure_sde", "heun_karras", "gdmp_ssim", "freqpure", "diffpure_ldsde", "noises", "ringed")
     adaptive = {
         "soft ssni_n diffpure_ddpm": recipes()["ssni_n diffpure_ddpm"].soft(),
         "frozen ssni_n integer_steps": recipes()["ssni_n integer_steps"].soft().frozen(),

@@ -31,8 +31,12 @@ B = 16
 TRACES = []
 EQUAL = {"atol": 1e-6, "rtol": 1e-5}
 
-# SSNI-N over the same bases is not; gns walks the same rounds, and grids have their parity
-ALSO_SLOW = ("ssni_l diffpure_ddpm", "ssni_l consistency", "ssni_l integer_steps", "gns_released")
+# SSNI-N over the same bases is not; gns walks the same rounds, and grids have their parity; "noises" has MANI-Pure's
+# noise and "freqpure" its guide
+ALSO_SLOW = (
+    *("ssni_l diffpure_ddpm", "ssni_l consistency", "ssni_l integer_steps", "ssni_l ringed", "gns_released"),
+    "mani_pure",
+)
 
 
 def marked(names):
@@ -130,7 +134,10 @@ def test_levels_differ_from_row_to_row(name):
     assert all(len(set(np.asarray(t).tolist())) > 3 for t in done.t)
 
 
-@pytest.mark.parametrize("name", ["ssni_n rounds", pytest.param("ssni_l gdmp_ssim", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    ["ssni_n rounds", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ssni_l gdmp_ssim", "ssni_n ringed"))],
+)
 def test_split_over_eight_devices_it_is_the_same(name):
     mesh = make_mesh()
     placed = jax.device_put(recipes()[name], whole(mesh)), *jax.device_put((keys(B), images(B)), rows(mesh))
@@ -139,7 +146,7 @@ def test_split_over_eight_devices_it_is_the_same(name):
     assert_same(done, run(recipes()[name], keys(B), images(B)))
 
 
-@pytest.mark.parametrize("name", ["ssni_n rounds", "ssni_n integer_steps", "ssni_l gdmp_ssim"])
+@pytest.mark.parametrize("name", ["ssni_n rounds", "ssni_n integer_steps", "ssni_n ringed", "ssni_l gdmp_ssim"])
 def test_the_ragged_walk_gives_the_same_as_the_scan(name):
     assert_same(run(recipes()[name].ragged(5), keys(B), images(B)), run(recipes()[name], keys(B), images(B)))
 

@@ -85,6 +85,7 @@ from ssni_jax.networks import (
 )
 from ssni_jax.networks.precondition import CoefficientFunction
 from ssni_jax.purify import (
+    Amplified,
     Annealed,
     AsGiven,
     Attention,
@@ -97,33 +98,43 @@ from ssni_jax.purify import (
     Constant,
     Defense,
     Diffused,
+    Doubt,
     Estimated,
     Exact,
     Fixed,
     Frozen,
     FrozenTime,
+    GivenMask,
+    GivenNoise,
     Held,
     Identity,
     Itself,
     LowFrequencies,
+    ManiNoise,
+    Masked,
     NegativeMse,
     Nested,
     NoDeviation,
     Noised,
+    Oracle,
     OutsideKept,
     Plain,
     Predictor,
     Ragged,
+    ReconstructionDistance,
     Rounded,
     Scan,
     ScoreNorm,
     ShorterRounds,
     SingleScoreNorm,
+    SmallMargin,
     SoftTime,
     Ssim,
     SsniLinear,
     SsniLinearOverBatch,
+    SsniMonotone,
     SsniSigmoid,
+    SsniStep,
     StraightThrough,
     StraightThroughTime,
     Surrogate,
@@ -156,6 +167,7 @@ from ssni_jax.schedules import (
 )
 from ssni_jax.solvers import (
     Ancestral,
+    Churned,
     Drift,
     Euler,
     EulerMaruyama,
@@ -164,6 +176,7 @@ from ssni_jax.solvers import (
     Heun,
     Learned,
     Renoise,
+    Ringed,
     Shifted,
     VpEuler,
     VpEulerMaruyama,
@@ -193,7 +206,7 @@ from ssni_jax.training import (
 from ssni_jax.training.augment import Augment
 from ssni_jax.training.consistency import Move, Target
 from ssni_jax.training.pairs import Curriculum, Pairs
-from tests.kit import Bright, Gaussian, NeedsNoise, ShowsSigma, images, keys, recipes, two_modes
+from tests.kit import Bright, Gaussian, NeedsNoise, ShowsSigma, given_noise, images, keys, recipes, two_modes
 
 ROOT = Path(__file__).parent.parent / "ssni_jax"
 PURIFIER = recipes()["ssni_n diffpure_ddpm"]
@@ -205,12 +218,17 @@ VALUES = {
         *(Clipped(Gaussian()), SnappedDenoiser(Gaussian())),
     ),
     NoiseSchedule: (VP(), VE(), DiscreteVP(), CosineVP(), Respaced(100), Clock()),
-    Deviation: (NoDeviation(), ScoreNorm(Gaussian(), VP()), SingleScoreNorm(Gaussian(), VP()), Held(jnp.zeros(3))),
+    Deviation: (
+        *(NoDeviation(), ScoreNorm(Gaussian(), VP()), SingleScoreNorm(Gaussian(), VP()), Held(jnp.zeros(3))),
+        *(Doubt(Gaussian()), SmallMargin(Gaussian()), ReconstructionDistance(Gaussian(), VP()), Oracle(images(2))),
+    ),
     NoiseLevel: (
         Constant(),
         SsniLinear(0.0, 1.0),
         SsniLinearOverBatch(0.0, 1.0),
         SsniSigmoid(0.0, 1.0),
+        SsniStep(0.0, 1.0),
+        SsniMonotone((0.0, 1.0), (0.0, 1.0)),
         Rounded(Constant()),
         Frozen(Constant()),
         StraightThrough(Constant()),
@@ -223,18 +241,19 @@ VALUES = {
     Step: (
         *(Euler(), Heun(), EulerMaruyama(), Ancestral(), Renoise()),
         *(VpEuler(), VpEulerMaruyama(), Shifted(Ancestral()), Drift(0.1)),
+        *(Churned(Euler(), 0.1), Ringed(Euler(), 0.1, 0.0)),
     ),
     Variance: (FixedSmall(), FixedLarge(), Learned()),
     Guide: (
         *(Unguided(), ClippedEstimate(), Chain((Unguided(),)), TowardsInput()),
         *(LowFrequencies(), OutsideKept(Bright(), 0.1), Tethered(VP(), 0.01, 0.01, 0.001)),
     ),
-    Noise: (Diffused(), AsGiven()),
+    Noise: (Diffused(), AsGiven(), GivenNoise(given_noise()), Masked(Bright()), Amplified(2.0), ManiNoise()),
     Reference: (Itself(), Estimated()),
     Similarity: (NegativeMse(), Ssim()),
     Strength: (Annealed(), Fixed()),
     Compared: (Noised(), Plain()),
-    Masking: (Bright(), Attention(Gaussian())),
+    Masking: (Bright(), Attention(Gaussian()), GivenMask(jnp.ones((4, 3, 1)))),
     Walk: (Scan(), Nested(), Buckets(), Ragged()),
     Purify: (*recipes().values(), Identity(), Bpda(PURIFIER)),
     Predict: (Vote(DEFENSE), Vote(DEFENSE).hold(keys(2), images(2)), DEFENSE, Undefended(Gaussian()), Predictor()),

@@ -8,9 +8,12 @@ import pytest
 from ssni_jax.core.describe import describe
 from ssni_jax.presets import SETTINGS, setting, setting_purifier
 from ssni_jax.purify import (
+    Amplified,
     Calibration,
     Constant,
     Defense,
+    LowFrequencies,
+    ManiNoise,
     NoDeviation,
     Purifier,
     Round,
@@ -19,6 +22,7 @@ from ssni_jax.purify import (
     SingleScoreNorm,
     SsniLinear,
     SsniSigmoid,
+    SsniStep,
     Unguided,
     Vote,
 )
@@ -37,18 +41,22 @@ from ssni_jax.recipes import (
     gdmp,
     gdmp_imagenet,
     gns,
+    mani_pure,
     one_step,
     pf_ode,
+    ringed,
     ssni,
     ssni_l,
+    ssni_monotone,
     ssni_n,
+    ssni_step,
     step_at_least,
     unpurified,
 )
 from ssni_jax.recipes.gns import IMAGENET, SVHN
 from ssni_jax.recipes.ssni import in_vp_time
 from ssni_jax.schedules import VE, VP, CosineVP, DiscreteVP, Karras, Strided, Uniform
-from ssni_jax.solvers import Ancestral, Euler, EulerMaruyama
+from ssni_jax.solvers import Ancestral, Churned, Euler, EulerMaruyama, Ringed
 from tests.kit import (
     N_LEVELS,
     Bright,
@@ -61,6 +69,7 @@ from tests.kit import (
     over_l,
     over_n,
     recipes,
+    reconstruction_norms,
     run,
     two_modes,
 )
@@ -267,6 +276,42 @@ def test_freqpure_leans_towards_an_estimate_and_the_mask_splits_two_noises():
     assert [each.reference.n_calls for each in freqpure(DENOISE).rounds] == [1, 1]
     (only,) = divide_and_conquer(DENOISE, Bright()).rounds
     assert only.guide.sigma_outside == pytest.approx(float(DiscreteVP().sigma(jnp.asarray(0.1))))
+
+
+def test_mani_pure_is_diffpure_with_the_papers_noise_and_freqpures_guide():
+    made, base = mani_pure(DENOISE), diffpure_ddpm(DENOISE)
+    (only,) = made.rounds
+    assert describe(only.noise) == describe(ManiNoise("edges", bands=8, gamma=1.8))
+    assert describe(only.guide) == describe(LowFrequencies(3.0, 3.0, 0.3))
+    plain = dataclasses.replace(only, noise=base.rounds[0].noise, guide=Unguided())
+    assert describe(dataclasses.replace(made, rounds=(plain,))) == describe(base)
+
+
+def test_the_ringed_purifier_is_diffpures_ode_with_three_parts_around_it():
+    (only,), (base,) = ringed(DENOISE, n_steps=100).rounds, diffpure_ode(DENOISE).rounds
+    assert describe(only.step) == describe(Ringed(Churned(Euler(), 0.1), 0.1, float(VP().sigma(jnp.asarray(0.05)))))
+    assert describe(only.noise) == describe(Amplified(1.2))
+    assert describe(dataclasses.replace(only, step=base.step, noise=base.noise)) == describe(base)
+
+
+def test_a_step_purifies_the_images_above_a_share_of_the_reference_norms():
+    made = ssni_step(bases()["rounds"], calibration(), share=0.75, bias=0.01)
+    expected = SsniStep(calibration().quantile(0.75), calibration().std, 0.05, 0.01)
+    assert describe(made.rounds[0].level) == describe(Rounded(expected))
+    t = np.asarray(made.times(jnp.asarray(calibration().norms))[0])
+    np.testing.assert_allclose(np.unique(t), [0.0, 0.06], atol=1e-6)
+    assert np.mean(t > 0) == 0.25
+    with pytest.raises(ValueError, match=r"^share must lie between 0 and 1, got 95.0: choose for example 0.95\.$"):
+        ssni_step(bases()["rounds"], calibration(), share=95.0)
+
+
+def test_a_learned_level_goes_from_clean_norms_to_adversarial_ones_and_checks_both():
+    clean, adversarial = reconstruction_norms()
+    times = SSNI["ssni_monotone rounds"].times(jnp.asarray([clean.low - 1, adversarial.high + 1]))[0]
+    np.testing.assert_allclose(times, [0.005, 0.055], atol=1e-6)
+    deviation = SSNI["ssni_monotone rounds"].deviation
+    with pytest.raises(ValueError, match=r"measured with ScoreNorm\(n_levels=3"):
+        ssni_monotone(bases()["rounds"], clean, calibration(), deviation=deviation)
 
 
 @pytest.mark.parametrize("base", [edm_one_step, consistency, pf_ode], ids=lambda f: f.__name__)

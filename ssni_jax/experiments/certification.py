@@ -9,6 +9,7 @@ from ssni_jax.data import Source
 from ssni_jax.experiments.evaluation import Precision
 from ssni_jax.experiments.field_types import check_types
 from ssni_jax.experiments.selection import blocks, check_positive, check_seeds, chosen_ids
+from ssni_jax.purify.selectors import asks_oracle
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +62,8 @@ class Certification:
             raise ValueError(f"sigmas must be different positive noise levels, got {self.sigmas}: give e.g. 0.25.")
         if self.n_images is not None and self.n_images < 1:
             raise ValueError(f"n_images must be at least 1, or None for all, got {self.n_images}.")
+        if asks_oracle(self.defense):
+            raise ValueError("An Oracle is told the true perturbation and certifies nothing: give another deviation.")
         check_draws(self.stopping, self.n_estimation, self.alpha, max(self.sigmas))
 
     @property

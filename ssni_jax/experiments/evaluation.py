@@ -8,7 +8,7 @@ from ssni_jax.core.protocols import Predict
 from ssni_jax.data import Source
 from ssni_jax.experiments.automatic import AUTO, Automatic
 from ssni_jax.experiments.field_types import check_types
-from ssni_jax.experiments.selection import check_positive, check_seeds, chosen_ids
+from ssni_jax.experiments.selection import check_oracle, check_positive, check_seeds, chosen_ids
 
 Precision = Literal["default", "high", "highest"]
 KeptImages = Literal["float32", "uint8"]
@@ -59,6 +59,7 @@ class Evaluation:
         if self.batch_size == AUTO and "batch_size" not in self.SPEED:
             raise ValueError("batch_size must be a number here, because a noise level looks at its batch: give one.")
         check_seeds(self, "seed", "order_seed")
+        check_oracle(self.name, self.defense)
         if self.judge_every is not None:
             check_positive(self, "judge_every")
         if self.keep_images not in ("float32", "uint8"):

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ssni_jax.core.protocols import Predict
 from ssni_jax.core.rng import checked_seed
 from ssni_jax.data import Source
+from ssni_jax.purify.selectors import asks_oracle
 
 
 def chosen_ids(n_source: int, n_images: int | None, order_seed: int | None) -> list[int]:
@@ -31,6 +33,15 @@ def check_positive(value: object, *names: str) -> None:
     for name in names:
         if getattr(value, name) < 1:
             raise ValueError(f"{name} must be at least 1, got {getattr(value, name)}.")
+
+
+def check_oracle(name: str, predict: Predict) -> None:
+    """Refuses an oracle under a name that does not say so: its results must not pass for those of a defence."""
+    if asks_oracle(predict) and "oracle" not in name.lower():
+        raise ValueError(
+            f"the predictor is told the true perturbation by an Oracle, so it is no defence, and its name must contain "
+            f'"oracle", got {name!r}: choose for example "DiffPure, oracle t".'
+        )
 
 
 def check_seeds(value: object, *names: str) -> None:

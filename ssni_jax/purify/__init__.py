@@ -22,6 +22,7 @@ from ssni_jax.purify.guides import (
     ClippedEstimate,
     Estimated,
     Fixed,
+    GivenMask,
     Itself,
     LowFrequencies,
     NegativeMse,
@@ -39,17 +40,22 @@ from ssni_jax.purify.levels import (
     Rounded,
     SsniLinear,
     SsniLinearOverBatch,
+    SsniMonotone,
     SsniSigmoid,
+    SsniStep,
     StraightThrough,
 )
-from ssni_jax.purify.noises import AsGiven, Diffused
+from ssni_jax.purify.mani_noise import ManiNoise
+from ssni_jax.purify.noises import Amplified, AsGiven, Diffused, GivenNoise, Masked
 from ssni_jax.purify.predictors import Defense, Predictor, Undefended, predictor
 from ssni_jax.purify.purifier import Purifier
 from ssni_jax.purify.round import Round, time_of
+from ssni_jax.purify.selectors import Doubt, Oracle, ReconstructionDistance, SmallMargin
 from ssni_jax.purify.vote import Vote
 from ssni_jax.purify.walks import Buckets, Nested, Ragged, Scan
 
 __all__ = [
+    "Amplified",
     "Annealed",
     "AsGiven",
     "Attention",
@@ -63,35 +69,45 @@ __all__ = [
     "Constant",
     "Defense",
     "Diffused",
+    "Doubt",
     "Estimated",
     "Exact",
     "Fixed",
     "Frozen",
     "FrozenTime",
+    "GivenMask",
+    "GivenNoise",
     "Held",
     "Identity",
     "Itself",
     "LowFrequencies",
+    "ManiNoise",
+    "Masked",
     "NegativeMse",
     "Nested",
     "NoDeviation",
     "Noised",
+    "Oracle",
     "OutsideKept",
     "Plain",
     "Predictor",
     "Purifier",
     "Ragged",
+    "ReconstructionDistance",
     "Round",
     "Rounded",
     "Scan",
     "ScoreNorm",
     "ShorterRounds",
     "SingleScoreNorm",
+    "SmallMargin",
     "SoftTime",
     "Ssim",
     "SsniLinear",
     "SsniLinearOverBatch",
+    "SsniMonotone",
     "SsniSigmoid",
+    "SsniStep",
     "StraightThrough",
     "StraightThroughTime",
     "Surrogate",

@@ -13,7 +13,8 @@ from ssni_jax.core.protocols import Deviation
 
 FIRST_RELEASE = {"kind": "ScoreNorm", "spacing": 1e-3, "perturbed": True}
 VP_SCHEDULE = {"kind": "VP", "beta_min": 0.1, "beta_max": 20.0}
-NOT_COMPARED = ("denoise", "n_together")  # the network has a fingerprint, and how many levels share a call is speed
+NETWORKS = ("denoise", "classify")  # what a deviation may ask
+NOT_COMPARED = (*NETWORKS, "n_together")  # the network has a fingerprint, and how many levels share a call is speed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,14 @@ class Calibration:
         return float(np.max(self.norms))
 
     @property
+    def std(self) -> float:
+        return float(np.std(self.norms))
+
+    def quantile(self, share: float) -> float:
+        """The norm that this share of the images does not exceed."""
+        return float(np.quantile(self.norms, share))
+
+    @property
     def n_levels(self) -> int:
         """Levels of the score norm that measured; 1 for a deviation that has none."""
         return int(self.deviation.get("n_levels", 1))
@@ -98,7 +107,8 @@ class Calibration:
 
 def network_of(deviation: Deviation) -> str:
     """Fingerprint of the network that a deviation asks."""
-    return fingerprint(getattr(deviation, "denoise", deviation))
+    asked = (getattr(deviation, name) for name in NETWORKS if hasattr(deviation, name))
+    return fingerprint(next(asked, deviation))
 
 
 def deviation_facts(deviation: Deviation) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ssni_jax.core.bounds import as_share, bounded
@@ -106,6 +107,52 @@ class SsniSigmoid(_Continuous):
         return (self.t_star + self.bias) * jax.nn.sigmoid((deviation - self.mean) / self.tau)
 
 
+@pytree
+class SsniStep(_Continuous):
+    """t_star + bias above the threshold and zero, which leaves the image as it is, up to it: SSNI-N as tau goes to 0.
+
+    For attacks through t(x), `soft` is SSNI-N at `tau` around the threshold.
+    """
+
+    threshold: float = bounded()
+    tau: float = bounded(0, above=True)
+    t_star: float = bounded(0, 1, hint=as_share, default=0.1)
+    bias: float = bounded(-1, 1, hint=as_share, default=0.0)
+
+    def __call__(self, deviation: Level) -> Level:
+        above = jnp.where(jnp.isnan(deviation), deviation, deviation > self.threshold)
+        return (self.t_star + self.bias) * above
+
+    def soft(self) -> SsniSigmoid:
+        return SsniSigmoid(self.threshold, self.tau, self.t_star, self.bias)
+
+    def straight_through(self) -> "StraightThrough":
+        return StraightThrough(self)
+
+
+@pytree
+class SsniMonotone(_Continuous):
+    """t = t_star weight(xi) + bias, the weight linear between increasing `knots` and constant outside: learned SSNI-L.
+
+    `weights` are the values at the knots, non-decreasing; (low, high) and (0, 1) are SSNI-L.
+    """
+
+    knots: tuple[float, ...] = static()
+    weights: tuple[float, ...] = static()
+    t_star: float = bounded(0, 1, hint=as_share, default=0.1)
+    bias: float = bounded(-1, 1, hint=as_share, default=0.0)
+
+    def __post_init__(self):
+        if not self.knots or len(self.knots) != len(self.weights):
+            raise ValueError(f"Each knot has one weight, got {len(self.knots)} knots and {len(self.weights)} weights.")
+        if any(np.diff(self.knots) <= 0) or any(np.diff(self.weights) < 0):
+            raise ValueError("Knots must increase and weights must not decrease: fit them with ssni_monotone.")
+
+    def __call__(self, deviation: Level) -> Level:
+        knots, weights = (jnp.asarray(values, deviation.dtype) for values in (self.knots, self.weights))
+        return self.t_star * jnp.interp(deviation, knots, weights) + self.bias
+
+
 class _Around:
     """What levels have in common that change another one."""
 
@@ -146,14 +193,14 @@ class Rounded(_Around):
 
 @pytree
 class StraightThrough(_Around):
-    """The value of `Rounded`, with the gradient that t has before rounding (Bengio et al. 2013)."""
+    """The value of `Rounded`, with the gradient that a soft t has (Bengio et al. 2013)."""
 
     level: NoiseLevel
     n: int = static(default=1000)
 
     def __call__(self, deviation: Level) -> Level:
-        t = self.level(deviation)
-        return jax.lax.stop_gradient(jnp.round(t * self.n) / self.n) + (t - jax.lax.stop_gradient(t))
+        t, soft = self.level(deviation), self.level.soft()(deviation)
+        return jax.lax.stop_gradient(jnp.round(t * self.n) / self.n) + (soft - jax.lax.stop_gradient(soft))
 
     def soft(self) -> NoiseLevel:
         return self.level.soft()

@@ -8,6 +8,7 @@ from ssni_jax.recipes.from_noise import from_noise
 from ssni_jax.recipes.gdmp import gdmp, gdmp_cifar10_bpda, gdmp_imagenet
 from ssni_jax.recipes.gns import gns
 from ssni_jax.recipes.langevin import diffpure_ldsde
+from ssni_jax.recipes.mani_pure import mani_pure
 from ssni_jax.recipes.one_step import consistency, dds, edm_one_step, one_step, step_at_least
 from ssni_jax.recipes.pf_ode import pf_ode
 from ssni_jax.recipes.released import (
@@ -19,7 +20,9 @@ from ssni_jax.recipes.released import (
     ssni_l_released,
     ssni_n_released,
 )
+from ssni_jax.recipes.ringed import ringed
 from ssni_jax.recipes.ssni import ssni, ssni_l, ssni_n
+from ssni_jax.recipes.ssni_levels import ssni_monotone, ssni_oracle, ssni_step
 
 __all__ = [
     "consistency",
@@ -45,13 +48,18 @@ __all__ = [
     "gdmp_imagenet",
     "gns",
     "gns_released",
+    "mani_pure",
     "one_step",
     "pf_ode",
+    "ringed",
     "ssni",
     "ssni_l",
     "ssni_l_released",
+    "ssni_monotone",
     "ssni_n",
     "ssni_n_released",
+    "ssni_oracle",
+    "ssni_step",
     "step_at_least",
     "unpurified",
 ]

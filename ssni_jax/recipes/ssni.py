@@ -67,6 +67,11 @@ def ssni(
     """
     deviation = ScoreNorm(base.denoise, VP(), calibration.n_levels) if deviation is None else deviation
     calibration.check(deviation)
+    return selected_by(deviation, base, reweight, bias=bias)
+
+
+def selected_by(deviation: Deviation, base: Purifier, reweight: Reweight, *, bias: float) -> Purifier:
+    """`ssni` without a calibration: `reweight` knows already what a norm of this deviation means."""
     base = in_vp_time(base)
     rounds = tuple(_reweighted(round, reweight, bias) for round in base.rounds)
     return dataclasses.replace(base, rounds=rounds, deviation=deviation)

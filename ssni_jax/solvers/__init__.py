@@ -2,6 +2,7 @@
 
 from ssni_jax.core.save_at import NOTHING, SaveAt
 from ssni_jax.solvers import buckets, ragged
+from ssni_jax.solvers.around import Churned, Ringed
 from ssni_jax.solvers.solve import diffuse, solve
 from ssni_jax.solvers.steps import Ancestral, Drift, Euler, EulerMaruyama, Heun, Renoise
 from ssni_jax.solvers.variance import FixedLarge, FixedSmall, Learned
@@ -10,6 +11,7 @@ from ssni_jax.solvers.vp_steps import Shifted, VpEuler, VpEulerMaruyama
 __all__ = [
     "NOTHING",
     "Ancestral",
+    "Churned",
     "Drift",
     "Euler",
     "EulerMaruyama",
@@ -18,6 +20,7 @@ __all__ = [
     "Heun",
     "Learned",
     "Renoise",
+    "Ringed",
     "SaveAt",
     "Shifted",
     "VpEuler",

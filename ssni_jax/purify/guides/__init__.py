@@ -2,7 +2,7 @@
 
 from ssni_jax.purify.guides.estimates import Chain, ClippedEstimate, Unguided
 from ssni_jax.purify.guides.frequency import LowFrequencies
-from ssni_jax.purify.guides.masks import Attention, OutsideKept
+from ssni_jax.purify.guides.masks import Attention, GivenMask, OutsideKept
 from ssni_jax.purify.guides.references import Estimated, Itself
 from ssni_jax.purify.guides.similarity import NegativeMse, Ssim
 from ssni_jax.purify.guides.tethered import Tethered
@@ -15,6 +15,7 @@ __all__ = [
     "ClippedEstimate",
     "Estimated",
     "Fixed",
+    "GivenMask",
     "Itself",
     "LowFrequencies",
     "NegativeMse",

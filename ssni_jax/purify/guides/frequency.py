@@ -34,14 +34,14 @@ class LowFrequencies:
 
     def _mixed(self, x0: Images, reference: Images) -> Images:
         own, given = (jnp.fft.fft2(v, axes=(1, 2)) for v in (x0, reference))
-        radius = jnp.asarray(_radius(*x0.shape[1:3]))[..., None]
-        amplitude = jnp.where(radius <= self.amplitude_radius, _modulus(given), _modulus(own))
+        radius = jnp.asarray(radius_of(*x0.shape[1:3]))[..., None]
+        amplitude = jnp.where(radius <= self.amplitude_radius, modulus(given), modulus(own))
         turn = jnp.clip(_angle(own * jnp.conj(given)), -self.delta, self.delta)
         direction = jnp.where(radius <= self.phase_radius, _direction(given) * jnp.exp(1j * turn), _direction(own))
         return jnp.clip(jnp.fft.ifft2(amplitude * direction, axes=(1, 2)).real, 0.0, 1.0)
 
 
-def _radius(height: int, width: int) -> np.ndarray:
+def radius_of(height: int, width: int) -> np.ndarray:
     """Distance from frequency zero, in cycles per image."""
     rows, columns = np.fft.fftfreq(height, 1 / height), np.fft.fftfreq(width, 1 / width)
     return np.hypot(rows[:, None], columns).astype(np.float32)
@@ -52,7 +52,8 @@ def _filled(z: Spectrum) -> Spectrum:
     return jnp.where(z == 0, 1.0, z)
 
 
-def _modulus(z: Spectrum) -> Float[Array, "B H W C"]:
+def modulus(z: Spectrum) -> Float[Array, "B H W C"]:
+    """Amplitude of every frequency, with gradient zero where it is zero."""
     return jnp.where(z == 0, 0.0, jnp.abs(_filled(z)))
 
 

@@ -1,6 +1,7 @@
 """A step on the guided denoiser: how keys and reference reach the guide, and what a guide may change."""
 
-from typing import NamedTuple, cast
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
 
 from ssni_jax.core.protocols import Guide, Step
 from ssni_jax.core.pytree import pytree
@@ -11,13 +12,18 @@ GUIDE = 1 << 20  # beyond every draw that a step folds
 
 
 class WithReference(NamedTuple):
-    """A denoiser that carries the reference of its rows to the step that guides it."""
+    """A denoiser that carries the reference of its rows to the guide, and to a step that looks at it."""
 
     denoise: DenoiseFn
     reference: Images
 
     def __call__(self, x: Images, sigma: Level) -> Images:
         return self.denoise(x, sigma)
+
+    @property
+    def with_extra(self) -> Callable[[Images, Level], tuple[Images, Any]] | None:
+        """The denoiser's own; None for one without further channels."""
+        return getattr(self.denoise, "with_extra", None)
 
 
 @pytree
@@ -33,4 +39,5 @@ class Guided:
 
     def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
         given = cast(WithReference, denoise)  # what the purifier hands to its walk
-        return self.step(keys, self.guide(given.denoise, fold(keys, GUIDE), given.reference), x, hi, lo)
+        guided = self.guide(given.denoise, fold(keys, GUIDE), given.reference)
+        return self.step(keys, given._replace(denoise=guided), x, hi, lo)

@@ -18,9 +18,19 @@ Mask = Float[Array, "B H W 1"]
 
 @runtime_checkable
 class Masking(Protocol):
-    """One where an image in [0, 1] gets more noise, zero elsewhere; a pytree, as every value inside a guide."""
+    """One where an image in [0, 1] gets more noise, zero elsewhere, or an intensity; a pytree as all in a guide."""
 
     def __call__(self, x: Images) -> Mask: ...
+
+
+@pytree
+class GivenMask:
+    """The same mask for every image: zeros and ones, or an intensity per pixel for noise that is `Masked`."""
+
+    values: Float[Array, "H W 1"]
+
+    def __call__(self, x: Images) -> Mask:
+        return jnp.broadcast_to(self.values, (len(x), *self.values.shape))
 
 
 @pytree
