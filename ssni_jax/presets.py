@@ -44,7 +44,7 @@ def digits_ssni_l() -> Defense:
 
 def digits_ssni_n() -> Defense:
     """DiffPure with SSNI-N's sigmoid reweighting."""
-    return Defense(recipes.ssni_n(_base(), SCORE.calibration(), tau=TAU, bias=BIAS), CLASSIFIER)
+    return Defense(_ssni_n(_base()), CLASSIFIER)
 
 
 def digits_gdmp() -> Defense:
@@ -72,6 +72,45 @@ def digits_consistency() -> Defense:
     return Defense(recipes.consistency(CONSISTENCY, sigma=0.17), CLASSIFIER)
 
 
+def digits_lm() -> Defense:
+    """Likelihood maximisation: five steps of Adam towards an image that the denoiser leaves as it is."""
+    return Defense(recipes.likelihood_maximization(SCORE), CLASSIFIER)
+
+
+def digits_lm_ssni_n() -> Defense:
+    """Likelihood maximisation, the range of its noise chosen by SSNI-N."""
+    return Defense(_ssni_n(recipes.likelihood_maximization(SCORE)), CLASSIFIER)
+
+
+def digits_lm_steps_ssni_n() -> Defense:
+    """Likelihood maximisation, the number of its steps chosen by SSNI-N."""
+    return Defense(_ssni_n(recipes.likelihood_maximization_by_steps(SCORE)), CLASSIFIER)
+
+
+def digits_scoreopt_o() -> Defense:
+    """ScoreOpt-O's twenty small steps."""
+    return Defense(recipes.scoreopt_o(SCORE), CLASSIFIER)
+
+
+def digits_scoreopt_o_ssni_n() -> Defense:
+    """ScoreOpt-O, the range of its noise chosen by SSNI-N."""
+    return Defense(_ssni_n(recipes.scoreopt_o(SCORE)), CLASSIFIER)
+
+
+def digits_scoreopt_n() -> Defense:
+    """ScoreOpt-N's five steps on a noised image, and the denoiser's estimate."""
+    return Defense(recipes.scoreopt_n(SCORE), CLASSIFIER)
+
+
+def digits_scoreopt_n_ssni_n() -> Defense:
+    """ScoreOpt-N, its noise chosen by SSNI-N."""
+    return Defense(_ssni_n(recipes.scoreopt_n(SCORE)), CLASSIFIER)
+
+
+def _ssni_n(base: Purifier) -> Purifier:
+    return recipes.ssni_n(base, SCORE.calibration(), tau=TAU, bias=BIAS)
+
+
 def _base() -> Purifier:
     return recipes.diffpure_ddpm(SCORE, t_star=T_STAR)
 
@@ -86,6 +125,13 @@ PRESETS: dict[str, Callable[[], Predictor]] = {
     "digits-one-step": digits_one_step,
     "digits-pf-ode": digits_pf_ode,
     "digits-consistency": digits_consistency,
+    "digits-lm": digits_lm,
+    "digits-lm-ssni-n": digits_lm_ssni_n,
+    "digits-lm-steps-ssni-n": digits_lm_steps_ssni_n,
+    "digits-scoreopt-o": digits_scoreopt_o,
+    "digits-scoreopt-o-ssni-n": digits_scoreopt_o_ssni_n,
+    "digits-scoreopt-n": digits_scoreopt_n,
+    "digits-scoreopt-n-ssni-n": digits_scoreopt_n_ssni_n,
 }
 
 SIGMAS = {0.25: 7, 0.5: 8, 1.0: 9}  # smoothing noise, and steps of the ODE below it
@@ -101,6 +147,9 @@ SETTINGS: dict[str, tuple[Callable[[Denoiser], Purifier], int]] = {
     "cifar10-gns": (recipes.gns, 10),
     "imagenet-gns": (partial(recipes.gns, rounds=IMAGENET), 10),
     "svhn-gns": (partial(recipes.gns, rounds=SVHN), 10),
+    "cifar10-lm": (recipes.likelihood_maximization, 1),
+    "cifar10-scoreopt-o": (recipes.scoreopt_o, 1),
+    "cifar10-scoreopt-n": (recipes.scoreopt_n, 1),
     "cifar10-freqpure": (recipes.freqpure, 10),
     "imagenet-freqpure": (recipes.freqpure_imagenet, 10),
     **{f"cifar10-dds-{s}": (partial(recipes.dds, sigma=s), 1) for s in SIGMAS},

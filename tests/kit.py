@@ -44,7 +44,10 @@ from ssni_jax.recipes import (
     gdmp,
     gns,
     gns_released,
+    likelihood_maximization,
+    likelihood_maximization_by_steps,
     pf_ode,
+    scoreopt_n,
     ssni_l,
     ssni_n,
     unpurified,
@@ -186,6 +189,8 @@ def bases():
         "freqpure": freqpure(denoise, rounds=((40, 2),), n_steps=2, guide=LowFrequencies(1.0, 1.0, 0.3)),
         "masked": divide_and_conquer(denoise, Bright(), n_steps=4),
         "from_noise": from_noise(denoise, mse, n_steps=4),
+        "lm": likelihood_maximization(denoise, n_steps=3),
+        "scoreopt_n": scoreopt_n(denoise, n_steps=3),
     }
 
 
@@ -203,19 +208,21 @@ ADAPTIVE_BASES = ("diffpure_ddpm", "rounds", "integer_steps", "consistency", "gd
 @functools.cache
 def recipes():
     """Every fixed-level method, and both SSNI variants over a few that differ in grid, schedule, rounds and guide."""
-    fixed = bases()
+    denoise, fixed = two_modes(), bases()
     over = {"ssni_n": over_n, "ssni_l": over_l}
     adaptive = {f"{name} {base}": wrap(fixed[base]) for name, wrap in over.items() for base in ADAPTIVE_BASES}
-    return {**fixed, **adaptive}
+    by_steps = over_n(likelihood_maximization_by_steps(denoise, n_steps=4))
+    return {**fixed, **adaptive, "ssni_n scoreopt_n": over_n(fixed["scoreopt_n"]), "ssni_n lm_by_steps": by_steps}
 
 
 @functools.cache
 def differentiable_recipes():
     """The structures that differ for a gradient: kinds of step, grids, guides, and ways through t(x)."""
-    fixed = ("diffpure_sde", "heun_karras", "gdmp_ssim", "freqpure", "diffpure_ldsde")
+    fixed = ("diffpure_sde", "heun_karras", "gdmp_ssim", "freqpure", "diffpure_ldsde", "scoreopt_n")
     adaptive = {
         "soft ssni_n diffpure_ddpm": recipes()["ssni_n diffpure_ddpm"].soft(),
         "frozen ssni_n integer_steps": recipes()["ssni_n integer_steps"].soft().frozen(),
+        "soft ssni_n lm": over_n(bases()["lm"]).soft(),
         "straight-through ssni_n consistency": recipes()["ssni_n consistency"].straight_through(),
     }
     return {**{name: bases()[name] for name in fixed}, **adaptive}

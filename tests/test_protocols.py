@@ -62,6 +62,7 @@ from ssni_jax.core.protocols import (
     Predict,
     Purify,
     Reference,
+    Remembering,
     StagedLoss,
     Step,
 )
@@ -156,6 +157,9 @@ from ssni_jax.schedules import (
 )
 from ssni_jax.solvers import (
     Ancestral,
+    Around,
+    Between,
+    DenoisingError,
     Drift,
     Euler,
     EulerMaruyama,
@@ -163,11 +167,14 @@ from ssni_jax.solvers import (
     FixedSmall,
     Heun,
     Learned,
+    NoiseError,
+    Optimise,
     Renoise,
     Shifted,
     VpEuler,
     VpEulerMaruyama,
 )
+from ssni_jax.solvers.optimise import Misfit, Sigmas
 from ssni_jax.solvers.variance import Variance
 from ssni_jax.training import (
     Adam,
@@ -224,6 +231,9 @@ VALUES = {
         *(Euler(), Heun(), EulerMaruyama(), Ancestral(), Renoise()),
         *(VpEuler(), VpEulerMaruyama(), Shifted(Ancestral()), Drift(0.1)),
     ),
+    Remembering: (Optimise(),),
+    Misfit: (DenoisingError(), NoiseError()),
+    Sigmas: (Around(), Between()),
     Variance: (FixedSmall(), FixedLarge(), Learned()),
     Guide: (
         *(Unguided(), ClippedEstimate(), Chain((Unguided(),)), TowardsInput()),

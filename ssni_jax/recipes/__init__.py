@@ -9,6 +9,12 @@ from ssni_jax.recipes.gdmp import gdmp, gdmp_cifar10_bpda, gdmp_imagenet
 from ssni_jax.recipes.gns import gns
 from ssni_jax.recipes.langevin import diffpure_ldsde
 from ssni_jax.recipes.one_step import consistency, dds, edm_one_step, one_step, step_at_least
+from ssni_jax.recipes.optimised import (
+    likelihood_maximization,
+    likelihood_maximization_by_steps,
+    scoreopt_n,
+    scoreopt_o,
+)
 from ssni_jax.recipes.pf_ode import pf_ode
 from ssni_jax.recipes.released import (
     consistency_released,
@@ -45,8 +51,12 @@ __all__ = [
     "gdmp_imagenet",
     "gns",
     "gns_released",
+    "likelihood_maximization",
+    "likelihood_maximization_by_steps",
     "one_step",
     "pf_ode",
+    "scoreopt_n",
+    "scoreopt_o",
     "ssni",
     "ssni_l",
     "ssni_l_released",

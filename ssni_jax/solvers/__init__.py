@@ -2,6 +2,7 @@
 
 from ssni_jax.core.save_at import NOTHING, SaveAt
 from ssni_jax.solvers import buckets, ragged
+from ssni_jax.solvers.optimise import Around, Between, DenoisingError, NoiseError, Optimise
 from ssni_jax.solvers.solve import diffuse, solve
 from ssni_jax.solvers.steps import Ancestral, Drift, Euler, EulerMaruyama, Heun, Renoise
 from ssni_jax.solvers.variance import FixedLarge, FixedSmall, Learned
@@ -10,6 +11,9 @@ from ssni_jax.solvers.vp_steps import Shifted, VpEuler, VpEulerMaruyama
 __all__ = [
     "NOTHING",
     "Ancestral",
+    "Around",
+    "Between",
+    "DenoisingError",
     "Drift",
     "Euler",
     "EulerMaruyama",
@@ -17,6 +21,8 @@ __all__ = [
     "FixedSmall",
     "Heun",
     "Learned",
+    "NoiseError",
+    "Optimise",
     "Renoise",
     "SaveAt",
     "Shifted",
