@@ -21,9 +21,12 @@ from ssni_jax.purify.guides import (
     Chain,
     ClippedEstimate,
     Estimated,
+    EstimateTowards,
+    Fading,
     Fixed,
     Itself,
     LowFrequencies,
+    NegativeL1,
     NegativeMse,
     Noised,
     OutsideKept,
@@ -42,8 +45,8 @@ from ssni_jax.purify.levels import (
     SsniSigmoid,
     StraightThrough,
 )
-from ssni_jax.purify.noises import AsGiven, Diffused
-from ssni_jax.purify.predictors import Defense, Predictor, Undefended, predictor
+from ssni_jax.purify.noises import AsGiven, Diffused, NoiseAlone
+from ssni_jax.purify.predictors import Defense, Noisy, Predictor, Then, Undefended, predictor
 from ssni_jax.purify.purifier import Purifier
 from ssni_jax.purify.round import Round, time_of
 from ssni_jax.purify.vote import Vote
@@ -63,8 +66,10 @@ __all__ = [
     "Constant",
     "Defense",
     "Diffused",
+    "EstimateTowards",
     "Estimated",
     "Exact",
+    "Fading",
     "Fixed",
     "Frozen",
     "FrozenTime",
@@ -72,10 +77,13 @@ __all__ = [
     "Identity",
     "Itself",
     "LowFrequencies",
+    "NegativeL1",
     "NegativeMse",
     "Nested",
     "NoDeviation",
+    "NoiseAlone",
     "Noised",
+    "Noisy",
     "OutsideKept",
     "Plain",
     "Predictor",
@@ -96,6 +104,7 @@ __all__ = [
     "StraightThroughTime",
     "Surrogate",
     "Tethered",
+    "Then",
     "TowardsInput",
     "Undefended",
     "Unguided",

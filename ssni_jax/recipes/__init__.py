@@ -1,10 +1,12 @@
 """The methods of the field as values: each is a short expression over one `Purifier`."""
 
 from ssni_jax.recipes.densepure import densepure
+from ssni_jax.recipes.diffap import diffap
 from ssni_jax.recipes.diffpure import diffpure, diffpure_ddim, diffpure_ddpm, diffpure_ode, diffpure_sde, unpurified
+from ssni_jax.recipes.diffsmooth import diffsmooth
 from ssni_jax.recipes.divide_and_conquer import divide_and_conquer
 from ssni_jax.recipes.freqpure import freqpure, freqpure_imagenet
-from ssni_jax.recipes.from_noise import from_noise
+from ssni_jax.recipes.from_noise import from_noise, mimicdiffusion
 from ssni_jax.recipes.gdmp import gdmp, gdmp_cifar10_bpda, gdmp_imagenet
 from ssni_jax.recipes.gns import gns
 from ssni_jax.recipes.langevin import diffpure_ldsde
@@ -33,6 +35,7 @@ __all__ = [
     "ddpm_released",
     "dds",
     "densepure",
+    "diffap",
     "diffpure",
     "diffpure_ddim",
     "diffpure_ddpm",
@@ -41,6 +44,7 @@ __all__ = [
     "diffpure_ode_released",
     "diffpure_sde",
     "diffpure_sde_released",
+    "diffsmooth",
     "divide_and_conquer",
     "edm_one_step",
     "freqpure",
@@ -53,6 +57,7 @@ __all__ = [
     "gns_released",
     "likelihood_maximization",
     "likelihood_maximization_by_steps",
+    "mimicdiffusion",
     "one_step",
     "pf_ode",
     "scoreopt_n",
