@@ -32,10 +32,11 @@ TRACES = []
 EQUAL = {"atol": 1e-6, "rtol": 1e-5}
 
 # SSNI-N over the same bases is not; gns walks the same rounds, and grids have their parity. scoreopt_n
-# walks the optimiser of "lm" and the steps of "one_step", held to its closed form in tests/solvers/test_optimise.py.
+# walks the optimiser of "lm" and the steps of "one_step", held to its closed form in tests/solvers/test_optimise.py,
+# and mimicdiffusion the steps of "from_noise" under the guide of "diffap".
 ALSO_SLOW = (
     *("ssni_l diffpure_ddpm", "ssni_l consistency", "ssni_l integer_steps", "gns_released"),
-    *("scoreopt_n", "ssni_n scoreopt_n"),
+    *("scoreopt_n", "ssni_n scoreopt_n", "mimicdiffusion"),
 )
 
 

@@ -28,8 +28,10 @@ from ssni_jax.recipes.released import (
     ssni_n_released,
 )
 from ssni_jax.recipes.ssni import ssni, ssni_l, ssni_n
+from ssni_jax.recipes.trained import adbm, flowpure
 
 __all__ = [
+    "adbm",
     "consistency",
     "consistency_released",
     "ddpm_released",
@@ -47,6 +49,7 @@ __all__ = [
     "diffsmooth",
     "divide_and_conquer",
     "edm_one_step",
+    "flowpure",
     "freqpure",
     "freqpure_imagenet",
     "from_noise",
