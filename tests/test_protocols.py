@@ -182,7 +182,7 @@ from ssni_jax.solvers import (
     VpEuler,
     VpEulerMaruyama,
 )
-from ssni_jax.solvers.optimise import Misfit, Sigmas
+from ssni_jax.solvers.optimise import Discrepancy, Sigmas
 from ssni_jax.solvers.variance import Variance
 from ssni_jax.training import (
     Adam,
@@ -243,7 +243,7 @@ VALUES = {
         *(VpEuler(), VpEulerMaruyama(), Shifted(Ancestral()), Drift(0.1)),
     ),
     Remembering: (Optimise(),),
-    Misfit: (DenoisingError(), NoiseError()),
+    Discrepancy: (DenoisingError(), NoiseError()),
     Sigmas: (Around(), Between()),
     Variance: (FixedSmall(), FixedLarge(), Learned()),
     Guide: (

@@ -39,7 +39,7 @@ def likelihood_maximization_by_steps(
 def scoreopt_o(
     denoise: Denoiser, *, sigma: float = 0.25, spread: float = 0.1, n_steps: int = 20, learning_rate: float = 0.01
 ) -> Purifier:
-    """ScoreOpt-O (Zhang et al. 2023, arXiv:2307.04333, code): LM's misfit, with other levels and steps.
+    """ScoreOpt-O (Zhang et al. 2023, arXiv:2307.04333, code): LM's discrepancy, with other levels and steps.
 
     Defaults are those against transferred attacks; against BPDA it takes sigma 0.5 and 5 steps of 0.1, which is LM.
     The released code draws one level for its whole batch, here each image has its own.

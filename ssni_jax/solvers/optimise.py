@@ -29,7 +29,7 @@ class Optimised(NamedTuple):
 
 
 @runtime_checkable
-class Misfit(Protocol):
+class Discrepancy(Protocol):
     """How far each image is from what the denoiser expects; `x` is minimised over, `begun` is how its round began."""
 
     def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, begun: Optimised) -> Level: ...
@@ -87,16 +87,16 @@ class NoiseError:
 
 @pytree
 class Optimise:
-    """One step of Adam on the `misfit` of each row, differentiable to second order.
+    """One step of Adam on the `discrepancy` of each row, differentiable to second order.
 
-    Rows share nothing: the misfit is summed over the pixels of an image where released code averages over the batch,
+    Rows share nothing: the discrepancy is summed over the pixels of an image where released code averages over the batch,
     which Adam does not see but for its 1e-8. The levels of the walk order the steps, and that of its first is what the
-    misfit is told. A call and its gradient count as three network calls.
+    discrepancy is told. A call and its gradient count as three network calls.
     """
 
     n_calls = 3
     walks_noise = False
-    misfit: Misfit = DenoisingError()
+    discrepancy: Discrepancy = DenoisingError()
     learning_rate: float = bounded(0, default=0.1)
 
     def begin(self, before: Images, x: Images, sigma: Level) -> Optimised:
@@ -105,7 +105,7 @@ class Optimise:
         return Optimised(x, no_moments(x), jnp.zeros_like(sigma), (x - before) / over(sigma, x), sigma)
 
     def __call__(self, keys: Keys, denoise: DenoiseFn, x: Optimised, hi: Level, lo: Level) -> Optimised:
-        slope = jax.grad(lambda image: jnp.sum(self.misfit(keys, denoise, image, x)))(x.x)
+        slope = jax.grad(lambda image: jnp.sum(self.discrepancy(keys, denoise, image, x)))(x.x)
         direction, moments = adam_step(x.moments, slope, over(x.n_taken, slope))
         moved = x.x - self.learning_rate * direction
         return x._replace(x=moved, moments=moments, n_taken=x.n_taken + 1)

@@ -45,7 +45,7 @@ def test_steps_of_likelihood_maximisation_are_adams_on_the_written_out_gradient(
 
 
 def test_on_gaussian_data_the_likeliest_image_is_the_mean(likelier):
-    """The misfit expected over noise is (a - 1)^2 |x|^2 and a constant, least at zero."""
+    """The discrepancy expected over noise is (a - 1)^2 |x|^2 and a constant, least at zero."""
     before, after = (float(np.mean(np.abs(x))) for x in (2 * images(B) - 1, likelier))
     assert before > 0.4 and after < 0.2 * before
 
@@ -79,7 +79,7 @@ def test_levels_lie_around_that_of_the_round_or_between_two_whatever_it_is():
 
 def test_scoreopt_o_draws_its_levels_a_tenth_around_its_own():
     (only,) = scoreopt_o(Gaussian()).rounds
-    assert only.step.misfit.sigmas.spread == pytest.approx(0.1 / 0.25) and only.grid.n_steps == 20
+    assert only.step.discrepancy.sigmas.spread == pytest.approx(0.1 / 0.25) and only.grid.n_steps == 20
 
 
 @pytest.mark.parametrize("purifier", [likelihood_maximization(Gaussian()), scoreopt_n(Gaussian())], ids=["lm", "n"])
