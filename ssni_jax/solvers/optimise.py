@@ -89,9 +89,9 @@ class NoiseError:
 class Optimise:
     """One step of Adam on the `discrepancy` of each row, differentiable to second order.
 
-    Rows share nothing: the discrepancy is summed over the pixels of an image where released code averages over the batch,
-    which Adam does not see but for its 1e-8. The levels of the walk order the steps, and that of its first is what the
-    discrepancy is told. A call and its gradient count as three network calls.
+    Rows share nothing: the discrepancy is summed over the pixels of an image where released code averages over the
+    batch, which Adam does not see but for its 1e-8. The levels of the walk order the steps, and that of its first is
+    what the discrepancy is told. A call and its gradient count as three network calls.
     """
 
     n_calls = 3
