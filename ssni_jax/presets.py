@@ -10,9 +10,15 @@ from ssni_jax.purify import (
     Chain,
     ClippedEstimate,
     Defense,
+    EstimateTowards,
+    Fading,
+    Fixed,
     LowFrequencies,
+    NegativeL1,
+    NegativeMse,
     Predictor,
     Purifier,
+    Then,
     TowardsInput,
     Undefended,
     Unguided,
@@ -20,11 +26,14 @@ from ssni_jax.purify import (
     predictor,
 )
 from ssni_jax.recipes.gns import IMAGENET, SVHN
-from ssni_jax.schedules import DiscreteVP
+from ssni_jax.schedules import VP, DiscreteVP
 from ssni_jax.zoo import Pretrained
 
 SCORE, CLASSIFIER = Pretrained("digits-score"), Pretrained("digits-classifier")
 CONSISTENCY = Pretrained("digits-consistency-finetuned")
+SHARE = 64 / 3072  # pixels of a digit, of those of a CIFAR-10 image
+MEDIATOR = EstimateTowards(NegativeMse(), Fading(30000 / 16 * SHARE))
+MIMIC = EstimateTowards(NegativeL1(), Fixed(2 * 3000 / 16 * SHARE * 3), detached=True)
 T_STAR, BIAS, TAU = 0.1, 0.005, 20.0
 GUIDE = Chain((ClippedEstimate(), TowardsInput(strength=Annealed(12.0, 0.15))))
 
@@ -46,7 +55,7 @@ def digits_ssni_l() -> Defense:
 
 def digits_ssni_n() -> Defense:
     """DiffPure with SSNI-N's sigmoid reweighting."""
-    return Defense(_over_n(_base()), CLASSIFIER)
+    return Defense(_ssni_n(_base()), CLASSIFIER)
 
 
 def digits_gdmp() -> Defense:
@@ -81,7 +90,7 @@ def digits_mani_pure() -> Defense:
 
 def digits_mani_pure_ssni_n() -> Defense:
     """MANI-Pure with SSNI-N's sigmoid reweighting."""
-    return Defense(_over_n(_mani_pure()), CLASSIFIER)
+    return Defense(_ssni_n(_mani_pure()), CLASSIFIER)
 
 
 def digits_ringed() -> Defense:
@@ -91,7 +100,67 @@ def digits_ringed() -> Defense:
 
 def digits_ringed_ssni_n() -> Defense:
     """The ringed purifier with SSNI-N's sigmoid reweighting."""
-    return Defense(_over_n(_ringed()), CLASSIFIER)
+    return Defense(_ssni_n(_ringed()), CLASSIFIER)
+
+
+def digits_lm() -> Defense:
+    """Likelihood maximisation: five steps of Adam towards an image that the denoiser leaves as it is."""
+    return Defense(recipes.likelihood_maximization(SCORE), CLASSIFIER)
+
+
+def digits_lm_ssni_n() -> Defense:
+    """Likelihood maximisation, the range of its noise chosen by SSNI-N."""
+    return Defense(_ssni_n(recipes.likelihood_maximization(SCORE)), CLASSIFIER)
+
+
+def digits_lm_steps_ssni_n() -> Defense:
+    """Likelihood maximisation, the number of its steps chosen by SSNI-N."""
+    return Defense(_ssni_n(recipes.likelihood_maximization_by_steps(SCORE)), CLASSIFIER)
+
+
+def digits_scoreopt_o() -> Defense:
+    """ScoreOpt-O's twenty small steps."""
+    return Defense(recipes.scoreopt_o(SCORE), CLASSIFIER)
+
+
+def digits_scoreopt_o_ssni_n() -> Defense:
+    """ScoreOpt-O, the range of its noise chosen by SSNI-N."""
+    return Defense(_ssni_n(recipes.scoreopt_o(SCORE)), CLASSIFIER)
+
+
+def digits_scoreopt_n() -> Defense:
+    """ScoreOpt-N's five steps on a noised image, and the denoiser's estimate."""
+    return Defense(recipes.scoreopt_n(SCORE), CLASSIFIER)
+
+
+def digits_scoreopt_n_ssni_n() -> Defense:
+    """ScoreOpt-N, its noise chosen by SSNI-N."""
+    return Defense(_ssni_n(recipes.scoreopt_n(SCORE)), CLASSIFIER)
+
+
+def digits_diffap() -> Defense:
+    """DiffAP's five steps from the top; its mediator has the paper's strength a pixel, of which digits have fewer."""
+    return Defense(recipes.diffap(SCORE, guide=MEDIATOR), CLASSIFIER)
+
+
+def digits_diffap_ssni_n() -> Defense:
+    """DiffAP from a time chosen by SSNI-N."""
+    return Defense(_ssni_n(recipes.diffap(SCORE, guide=MEDIATOR)), CLASSIFIER)
+
+
+def digits_mimicdiffusion() -> Defense:
+    """A caution: MimicDiffusion's hundred steps from noise alone, through which no gradient flows."""
+    return Defense(recipes.mimicdiffusion(SCORE, guide=MIMIC), CLASSIFIER)
+
+
+def digits_diffsmooth() -> Then:
+    """DiffSmooth: the denoiser's estimate from noise 0.17, and five votes on copies of it with noise 0.08."""
+    return recipes.diffsmooth(SCORE, CLASSIFIER, sigma=0.17, local=0.08, schedule=VP())
+
+
+def digits_diffsmooth_ssni_n() -> Then:
+    """DiffSmooth, its first noise chosen by SSNI-N."""
+    return digits_diffsmooth().map_purify(_ssni_n)
 
 
 def _base() -> Purifier:
@@ -106,7 +175,7 @@ def _ringed() -> Purifier:
     return recipes.ringed(SCORE, t_star=T_STAR)
 
 
-def _over_n(base: Purifier) -> Purifier:
+def _ssni_n(base: Purifier) -> Purifier:
     return recipes.ssni_n(base, SCORE.calibration(), tau=TAU, bias=BIAS)
 
 
@@ -124,6 +193,18 @@ PRESETS: dict[str, Callable[[], Predictor]] = {
     "digits-mani-pure-ssni-n": digits_mani_pure_ssni_n,
     "digits-ringed": digits_ringed,
     "digits-ringed-ssni-n": digits_ringed_ssni_n,
+    "digits-lm": digits_lm,
+    "digits-lm-ssni-n": digits_lm_ssni_n,
+    "digits-lm-steps-ssni-n": digits_lm_steps_ssni_n,
+    "digits-scoreopt-o": digits_scoreopt_o,
+    "digits-scoreopt-o-ssni-n": digits_scoreopt_o_ssni_n,
+    "digits-scoreopt-n": digits_scoreopt_n,
+    "digits-scoreopt-n-ssni-n": digits_scoreopt_n_ssni_n,
+    "digits-diffap": digits_diffap,
+    "digits-diffap-ssni-n": digits_diffap_ssni_n,
+    "digits-mimicdiffusion": digits_mimicdiffusion,
+    "digits-diffsmooth": digits_diffsmooth,
+    "digits-diffsmooth-ssni-n": digits_diffsmooth_ssni_n,
 }
 
 SIGMAS = {0.25: 7, 0.5: 8, 1.0: 9}  # smoothing noise, and steps of the ODE below it
@@ -139,6 +220,11 @@ SETTINGS: dict[str, tuple[Callable[[Denoiser], Purifier], int]] = {
     "cifar10-gns": (recipes.gns, 10),
     "imagenet-gns": (partial(recipes.gns, rounds=IMAGENET), 10),
     "svhn-gns": (partial(recipes.gns, rounds=SVHN), 10),
+    "cifar10-diffap": (recipes.diffap, 1),
+    "cifar10-mimicdiffusion": (recipes.mimicdiffusion, 1),
+    "cifar10-lm": (recipes.likelihood_maximization, 1),
+    "cifar10-scoreopt-o": (recipes.scoreopt_o, 1),
+    "cifar10-scoreopt-n": (recipes.scoreopt_n, 1),
     "cifar10-freqpure": (recipes.freqpure, 10),
     "imagenet-freqpure": (recipes.freqpure_imagenet, 10),
     "cifar10-mani-pure": (recipes.mani_pure, 1),

@@ -20,6 +20,7 @@ from ssni_jax.networks import (
     AdmUNetConfig,
     ConsistencyCoefficients,
     EdmCoefficients,
+    FlowCoefficients,
     IddpmCoefficients,
     InceptionConfig,
     LpipsConfig,
@@ -45,7 +46,7 @@ NETWORKS = (
 )
 AROUND = (
     *(EdmCoefficients, VpCoefficients, VeCoefficients, IddpmCoefficients, ConsistencyCoefficients),
-    *(Snapped, Preprocessing),
+    *(FlowCoefficients, Snapped, Preprocessing),
 )
 KINDS = {kind.__name__: kind for kind in (*NETWORKS, *AROUND, VP, VE, DiscreteVP, CosineVP)}
 LARGEST = 2**15  # pixels of a side, or channels

@@ -16,6 +16,8 @@ from ssni_jax.purify import (
     Chain,
     ClippedEstimate,
     Constant,
+    EstimateTowards,
+    Fading,
     Fixed,
     GivenNoise,
     LowFrequencies,
@@ -34,6 +36,7 @@ from ssni_jax.recipes import (
     consistency,
     dds,
     densepure,
+    diffap,
     diffpure,
     diffpure_ddim,
     diffpure_ddpm,
@@ -49,9 +52,13 @@ from ssni_jax.recipes import (
     gdmp,
     gns,
     gns_released,
+    likelihood_maximization,
+    likelihood_maximization_by_steps,
     mani_pure,
+    mimicdiffusion,
     pf_ode,
     ringed,
+    scoreopt_n,
     ssni_l,
     ssni_monotone,
     ssni_n,
@@ -203,6 +210,10 @@ def bases():
         "ringed": ringed(denoise, n_steps=4),
         "masked": divide_and_conquer(denoise, Bright(), n_steps=4),
         "from_noise": from_noise(denoise, mse, n_steps=4),
+        "diffap": diffap(denoise, guide=EstimateTowards(NegativeMse(), Fading(2.0)), n_steps=3),
+        "mimicdiffusion": mimicdiffusion(denoise, n_steps=3),
+        "lm": likelihood_maximization(denoise, n_steps=3),
+        "scoreopt_n": scoreopt_n(denoise, n_steps=3),
     }
 
 
@@ -233,19 +244,22 @@ ADAPTIVE_BASES = ("diffpure_ddpm", "rounds", "integer_steps", "consistency", "gd
 @functools.cache
 def recipes():
     """Every fixed-level method, and both SSNI variants over a few that differ in grid, schedule, rounds and guide."""
-    fixed = bases()
+    denoise, fixed = two_modes(), bases()
     over = {"ssni_n": over_n, "ssni_l": over_l}
     adaptive = {f"{name} {base}": wrap(fixed[base]) for name, wrap in over.items() for base in ADAPTIVE_BASES}
-    return {**fixed, **adaptive, "ssni_monotone rounds": over_monotone(fixed["rounds"])}
+    by_steps = over_n(likelihood_maximization_by_steps(denoise, n_steps=4))
+    adaptive |= {"ssni_monotone rounds": over_monotone(fixed["rounds"]), "ssni_n lm_by_steps": by_steps}
+    return {**fixed, **adaptive, "ssni_n scoreopt_n": over_n(fixed["scoreopt_n"])}
 
 
 @functools.cache
 def differentiable_recipes():
     """The structures that differ for a gradient: kinds of step, grids, guides, and ways through t(x)."""
-    fixed = ("diffpure_sde", "heun_karras", "gdmp_ssim", "freqpure", "diffpure_ldsde", "noises", "ringed")
+    fixed = ("diffpure_sde", "heun_karras", "gdmp_ssim", "freqpure", "diffpure_ldsde", "noises", "ringed", "scoreopt_n")
     adaptive = {
         "soft ssni_n diffpure_ddpm": recipes()["ssni_n diffpure_ddpm"].soft(),
         "frozen ssni_n integer_steps": recipes()["ssni_n integer_steps"].soft().frozen(),
+        "soft ssni_n lm": over_n(bases()["lm"]).soft(),
         "straight-through ssni_n consistency": recipes()["ssni_n consistency"].straight_through(),
     }
     return {**{name: bases()[name] for name in fixed}, **adaptive}

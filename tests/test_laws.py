@@ -32,10 +32,11 @@ TRACES = []
 EQUAL = {"atol": 1e-6, "rtol": 1e-5}
 
 # SSNI-N over the same bases is not; gns walks the same rounds, and grids have their parity; "noises" has MANI-Pure's
-# noise and "freqpure" its guide
+# noise and "freqpure" its guide. scoreopt_n walks the optimiser of "lm" and the steps of "one_step", held to its closed
+# form in tests/solvers/test_optimise.py, and mimicdiffusion the steps of "from_noise" under the guide of "diffap".
 ALSO_SLOW = (
     *("ssni_l diffpure_ddpm", "ssni_l consistency", "ssni_l integer_steps", "ssni_l ringed", "gns_released"),
-    "mani_pure",
+    *("mani_pure", "scoreopt_n", "ssni_n scoreopt_n", "mimicdiffusion"),
 )
 
 
@@ -46,9 +47,11 @@ def marked(names):
 each_method = pytest.mark.parametrize("name", marked(recipes()))
 each_adaptive = pytest.mark.parametrize("name", marked(name for name in recipes() if name not in bases()))
 # The slope through the guide is compared with finite differences in tests/attacks/test_guidance_gradient.py.
-GUIDED = pytest.param("gdmp_ssim", marks=pytest.mark.slow)
+# That of scoreopt_n is held for "soft ssni_n lm" too.
+SLOW_GRADIENTS = ("gdmp_ssim", "scoreopt_n")
 each_differentiable = pytest.mark.parametrize(
-    "name", [GUIDED if name == "gdmp_ssim" else name for name in differentiable_recipes()]
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in SLOW_GRADIENTS else n for n in differentiable_recipes()],
 )
 
 
@@ -146,7 +149,9 @@ def test_split_over_eight_devices_it_is_the_same(name):
     assert_same(done, run(recipes()[name], keys(B), images(B)))
 
 
-@pytest.mark.parametrize("name", ["ssni_n rounds", "ssni_n integer_steps", "ssni_n ringed", "ssni_l gdmp_ssim"])
+@pytest.mark.parametrize(
+    "name", ["ssni_n rounds", "ssni_n integer_steps", "ssni_n ringed", "ssni_l gdmp_ssim", "ssni_n lm_by_steps"]
+)
 def test_the_ragged_walk_gives_the_same_as_the_scan(name):
     assert_same(run(recipes()[name].ragged(5), keys(B), images(B)), run(recipes()[name], keys(B), images(B)))
 

@@ -62,6 +62,7 @@ from ssni_jax.core.protocols import (
     Predict,
     Purify,
     Reference,
+    Remembering,
     StagedLoss,
     Step,
 )
@@ -70,6 +71,7 @@ from ssni_jax.networks import (
     Conditioned,
     ConsistencyCoefficients,
     EdmCoefficients,
+    FlowCoefficients,
     IddpmCoefficients,
     Preconditioned,
     PreprocessedClassifier,
@@ -100,7 +102,9 @@ from ssni_jax.purify import (
     Diffused,
     Doubt,
     Estimated,
+    EstimateTowards,
     Exact,
+    Fading,
     Fixed,
     Frozen,
     FrozenTime,
@@ -112,10 +116,13 @@ from ssni_jax.purify import (
     LowFrequencies,
     ManiNoise,
     Masked,
+    NegativeL1,
     NegativeMse,
     Nested,
     NoDeviation,
+    NoiseAlone,
     Noised,
+    Noisy,
     Oracle,
     OutsideKept,
     Plain,
@@ -139,6 +146,7 @@ from ssni_jax.purify import (
     StraightThroughTime,
     Surrogate,
     Tethered,
+    Then,
     TowardsInput,
     Undefended,
     Unguided,
@@ -167,7 +175,10 @@ from ssni_jax.schedules import (
 )
 from ssni_jax.solvers import (
     Ancestral,
+    Around,
+    Between,
     Churned,
+    DenoisingError,
     Drift,
     Euler,
     EulerMaruyama,
@@ -175,23 +186,29 @@ from ssni_jax.solvers import (
     FixedSmall,
     Heun,
     Learned,
+    NoiseError,
+    Optimise,
+    RandomSampling,
     Renoise,
     Ringed,
     Shifted,
     VpEuler,
     VpEulerMaruyama,
 )
+from ssni_jax.solvers.optimise import Discrepancy, Sigmas
 from ssni_jax.solvers.variance import Variance
 from ssni_jax.training import (
     Adam,
     AlongOde,
     Average,
+    BridgeLoss,
     ClassificationLoss,
     ConsistencyFineTuning,
     ConsistencyLoss,
     ConstantLevels,
     DenoisingLoss,
     Doubling,
+    FlowMatchingLoss,
     Mirror,
     Neighbours,
     Optimizer,
@@ -211,6 +228,7 @@ from tests.kit import Bright, Gaussian, NeedsNoise, ShowsSigma, given_noise, ima
 ROOT = Path(__file__).parent.parent / "ssni_jax"
 PURIFIER = recipes()["ssni_n diffpure_ddpm"]
 DEFENSE = Defense(PURIFIER, Gaussian())
+THEN = Then(PURIFIER, Vote(Noisy(Gaussian()), 3))
 VALUES = {
     Denoiser: (
         *(Gaussian(), two_modes(), ShowsSigma(), NeedsNoise()),
@@ -239,25 +257,34 @@ VALUES = {
         Thinned(Listed((0, 4)), 1),
     ),
     Step: (
-        *(Euler(), Heun(), EulerMaruyama(), Ancestral(), Renoise()),
+        *(Euler(), Heun(), EulerMaruyama(), Ancestral(), Renoise(), RandomSampling()),
         *(VpEuler(), VpEulerMaruyama(), Shifted(Ancestral()), Drift(0.1)),
         *(Churned(Euler(), 0.1), Ringed(Euler(), 0.1, 0.0)),
     ),
+    Remembering: (Optimise(),),
+    Discrepancy: (DenoisingError(), NoiseError()),
+    Sigmas: (Around(), Between()),
     Variance: (FixedSmall(), FixedLarge(), Learned()),
     Guide: (
-        *(Unguided(), ClippedEstimate(), Chain((Unguided(),)), TowardsInput()),
+        *(Unguided(), ClippedEstimate(), Chain((Unguided(),)), TowardsInput(), EstimateTowards()),
         *(LowFrequencies(), OutsideKept(Bright(), 0.1), Tethered(VP(), 0.01, 0.01, 0.001)),
     ),
-    Noise: (Diffused(), AsGiven(), GivenNoise(given_noise()), Masked(Bright()), Amplified(2.0), ManiNoise()),
+    Noise: (
+        *(Diffused(), AsGiven(), NoiseAlone(), Amplified(2.0), ManiNoise()),
+        *(GivenNoise(given_noise()), Masked(Bright())),
+    ),
     Reference: (Itself(), Estimated()),
-    Similarity: (NegativeMse(), Ssim()),
-    Strength: (Annealed(), Fixed()),
+    Similarity: (NegativeMse(), NegativeL1(), Ssim()),
+    Strength: (Annealed(), Fading(), Fixed()),
     Compared: (Noised(), Plain()),
     Masking: (Bright(), Attention(Gaussian()), GivenMask(jnp.ones((4, 3, 1)))),
     Walk: (Scan(), Nested(), Buckets(), Ragged()),
     Purify: (*recipes().values(), Identity(), Bpda(PURIFIER)),
-    Predict: (Vote(DEFENSE), Vote(DEFENSE).hold(keys(2), images(2)), DEFENSE, Undefended(Gaussian()), Predictor()),
-    Measurable: (Vote(DEFENSE), DEFENSE),
+    Predict: (
+        *(Vote(DEFENSE), Vote(DEFENSE).hold(keys(2), images(2)), DEFENSE, Undefended(Gaussian()), Predictor()),
+        *(THEN, Noisy(Gaussian())),
+    ),
+    Measurable: (Vote(DEFENSE), DEFENSE, THEN),
     Differentiation: (
         Exact(),
         SoftTime(),
@@ -290,9 +317,12 @@ VALUES = {
     Direction: (Sign(), Unit()),
     CoefficientFunction: (
         *(EdmCoefficients(), ConsistencyCoefficients(), VeCoefficients(), Snapped(EdmCoefficients())),
-        *(VpCoefficients(VP()), IddpmCoefficients(DiscreteVP())),
+        *(VpCoefficients(VP()), IddpmCoefficients(DiscreteVP()), FlowCoefficients()),
     ),
-    Loss: (DenoisingLoss(EdmCoefficients()), ClassificationLoss(), ConsistencyFineTuning()),
+    Loss: (
+        *(DenoisingLoss(EdmCoefficients()), ClassificationLoss(), ConsistencyFineTuning(), FlowMatchingLoss()),
+        BridgeLoss(EdmCoefficients(), Gaussian()),
+    ),
     StagedLoss: (ConsistencyLoss(),),
     Pairs: (Neighbours(), Ratios()),
     Curriculum: (ConstantLevels(), SquareRoot(), Doubling()),

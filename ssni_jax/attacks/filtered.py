@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ssni_jax.attacks.adam import AdamMoments, adam_step, no_moments
 from ssni_jax.attacks.attack import Attacked, begins_at_clean_images
 from ssni_jax.attacks.best import Best, better, unbeaten
 from ssni_jax.attacks.objective import Objective
+from ssni_jax.core.adam import AdamMoments, adam_step, no_moments
 from ssni_jax.core.arrays import over, row_norm, to_diffusion_range
 from ssni_jax.core.bounds import bounded
 from ssni_jax.core.protocols import Distance

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, Int
 
-from ssni_jax.attacks.adam import AdamMoments, adam_step, no_moments
 from ssni_jax.attacks.attack import Attacked, begins_at_clean_images
 from ssni_jax.attacks.best import Best, better, unbeaten
 from ssni_jax.attacks.objective import Objective
+from ssni_jax.core.adam import AdamMoments, adam_step, no_moments
 from ssni_jax.core.arrays import safe_sqrt
 from ssni_jax.core.bounds import bounded
 from ssni_jax.core.pytree import pytree, static

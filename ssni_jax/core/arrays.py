@@ -1,14 +1,25 @@
 """Row arithmetic and functions that stay differentiable at zero."""
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from ssni_jax.core.types import Images, Level, Rows
+from ssni_jax.core.types import Images, Level, Rows, State, Tree
 
 
 def over(v: Shaped[Array, " B"], x: Rows) -> Rows:
     """`v` [B] shaped to broadcast over the trailing axes of `x` [B, ...]; the only broadcast of a per-sample level."""
     return jnp.reshape(v, v.shape + (1,) * (x.ndim - 1))
+
+
+def take_rows(state: State, index: Int[Array, " S"]) -> Tree:
+    """Those rows of every array."""
+    return jax.tree.map(lambda v: v[index], state)
+
+
+def choose_rows(mask: Bool[Array, " B"], chosen: State, otherwise: State) -> State:
+    """The rows of `chosen` where the mask is true, of `otherwise` elsewhere."""
+    return jax.tree.map(lambda a, b: jnp.where(over(mask, a), a, b), chosen, otherwise)
 
 
 def safe_sqrt(v: Float[Array, "*s"]) -> Float[Array, "*s"]:

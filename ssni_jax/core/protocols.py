@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Array, Float, Int
 
-from ssni_jax.core.types import DenoiseFn, Images, Keys, Level, Levels, Logits, Tree
+from ssni_jax.core.types import DenoiseFn, Images, Keys, Level, Levels, Logits, State, Tree
 
 P = TypeVar("P")
 
@@ -124,6 +124,29 @@ class Step(Protocol):
     def n_calls(self) -> int: ...
 
     def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images: ...
+
+
+@checks_classes("n_calls", "walks_noise", "__call__", "begin", "image")
+@runtime_checkable
+class Remembering(Protocol):
+    """A step whose state is more than images, such as an optimiser's: its arrays have one row per image.
+
+    `begin` is the state of images `x`, which have been noised with `sigma` from `before`, and `image` takes the images
+    out again. `walks_noise` says whether `hi` and `lo` are the noise of those images; where they only order the steps,
+    the walk neither starts at a given noise nor shows its states.
+    """
+
+    @property
+    def n_calls(self) -> int: ...
+
+    @property
+    def walks_noise(self) -> bool: ...
+
+    def begin(self, before: Images, x: Images, sigma: Level) -> State: ...
+
+    def __call__(self, keys: Keys, denoise: DenoiseFn, x: State, hi: Level, lo: Level) -> State: ...
+
+    def image(self, x: State) -> Images: ...
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ from ssni_jax import __version__
 from ssni_jax.core.protocols import Measurable, Measured
 from ssni_jax.core.types import Images, Keys
 from ssni_jax.dist import by_rows
-from ssni_jax.evals.prediction import make_predict, n_votes
+from ssni_jax.evals.prediction import make_predict, n_classified, n_votes
 
 
 class Timed(NamedTuple):
@@ -96,7 +96,7 @@ def nfe_of_all_steps(predict: Any) -> float:
 def flops_per_image(predict: Any, load: Load, nfe: float) -> float:
     """Floating point operations XLA counts in one denoiser call, times the calls, plus one classifier call."""
     denoiser, classifier = network_flops(predict, load.x.shape[1:])
-    return nfe * denoiser + n_votes(predict) * classifier
+    return nfe * denoiser + n_votes(predict) * n_classified(predict) * classifier
 
 
 def network_flops(predict: Any, image_shape: tuple[int, ...]) -> tuple[float, float]:

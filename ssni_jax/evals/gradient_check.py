@@ -29,13 +29,13 @@ from ssni_jax.purify import (
 
 TOLERANCE = 1e-4
 SLOPE_STEPS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002)
-ONE_ULP = 2.0**-24
+DOUBLE_STEPS = (1e-4, 1e-5, 1e-6, 1e-7)
 
 
 class ModeCheck(NamedTuple):
     """A gradient: an exact mode's error relative to un-checkpointed autodiff, any mode's cosine with the exact one.
 
-    `floor` is how far the reference itself moves when every pixel moves by a rounding error of float32.
+    `floor` is how far the reference itself moves when every pixel moves by a rounding error.
     """
 
     mode: str
@@ -110,12 +110,13 @@ def slopes(name: str, case: Case, predict: Predict, n_directions: int) -> Slopes
     """The step whose slopes agree best with those of the next larger step, chosen without looking at the gradient."""
     value = jax.jit(lambda predict, x: row_losses(case, predict, x))
     directions = [unit(normal_like(fold(case.keys, 100 + i), case.x)) for i in range(n_directions)]
-    measured = np.stack([[central(value, predict, case.x, v, h) for v in directions] for h in SLOPE_STEPS])
+    steps = DOUBLE_STEPS if case.x.dtype == jnp.float64 else SLOPE_STEPS
+    measured = np.stack([[central(value, predict, case.x, v, h) for v in directions] for h in steps])
     spread = [relative(small, large) for large, small in itertools.pairwise(measured)]
     best = int(np.argmin(spread))
     ascent = gradient(case, predict)
     expected = np.stack([np.sum(np.asarray(ascent * v, np.float64), axis=(1, 2, 3)) for v in directions])
-    return Slopes(name, relative(measured[best + 1], expected), SLOPE_STEPS[best + 1], spread[best])
+    return Slopes(name, relative(measured[best + 1], expected), steps[best + 1], spread[best])
 
 
 def central(
@@ -126,7 +127,7 @@ def central(
     return (ends[0] - ends[1]) / (2 * h)
 
 
-def passes(row: ModeCheck) -> bool:
+def passes(row: ModeCheck | Slopes) -> bool:
     """Whether a mode that claims an exact gradient has one; NaN has not."""
     return row.error is None or row.error <= TOLERANCE
 
@@ -140,7 +141,8 @@ def stored_gradient(case: Case, predict: Predict) -> tuple[Images, float]:
     """The same by JAX's own rules with everything stored, and its relative change at images one rounding error away."""
     total = lambda predict, x: jnp.sum(row_losses(case, predict, x))  # noqa: E731
     ascent = jax.jit(jax.grad(plain(total, predict, case.x), argnums=1))
-    nudged = case.x * (1 + ONE_ULP * jnp.sign(normal_like(fold(case.keys, 99), case.x)))
+    one_ulp = float(jnp.finfo(case.x.dtype).eps) / 2
+    nudged = case.x * (1 + one_ulp * jnp.sign(normal_like(fold(case.keys, 99), case.x)))
     reference = ascent(predict, case.x)
     return reference, relative(ascent(predict, nudged), reference)
 
@@ -148,6 +150,16 @@ def stored_gradient(case: Case, predict: Predict) -> tuple[Images, float]:
 def row_losses(case: Case, predict: Predict, x: Images) -> Level:
     """The attack's loss of each image."""
     return case.loss(predict.trace(case.keys, x), case.y)
+
+
+def doubled(case: Case, predict: Any) -> tuple[Case, Any]:
+    """The case and the predictor in float64, for a caller that has told JAX to have it."""
+
+    def wide(leaf: Any) -> Any:
+        is_float = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
+        return jnp.asarray(leaf, jnp.float64) if is_float else leaf
+
+    return case._replace(x=wide(case.x)), jax.tree.map(wide, predict)
 
 
 def unit(x: Images) -> Images:

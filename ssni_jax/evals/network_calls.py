@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ssni_jax.attacks import Attack, Ensemble, Objective, Spsa, Square
-from ssni_jax.evals.prediction import n_votes
+from ssni_jax.evals.prediction import n_classified, n_votes
 
 GRADIENT = 4  # forward calls that a gradient through a chain of steps is worth: forwards, again, and backwards (two)
 
@@ -33,7 +33,7 @@ def prediction_calls(predict: Any, *, scanned: bool = False, measures: bool = Tr
     deviation is known.
     """
     calls = sum(_of_purifier(purify, scanned, measures) for purify in predict.purifiers)
-    return Calls(calls, 1).times(n_votes(predict))
+    return Calls(calls, n_classified(predict)).times(n_votes(predict))
 
 
 def attack_calls(predict: Any, attack: Attack | Ensemble, objective: Objective) -> Calls:

@@ -43,6 +43,11 @@ def _trace_at(predict: Measurable, keys: Keys, x: Images, measured: Measured) ->
     return predict.trace_at(keys, x, measured)
 
 
+def n_classified(predict: Predict) -> int:
+    """Classifier calls per draw: those of a vote on the purified image, 1 for other predictors."""
+    return int(getattr(predict, "n_classified", 1))
+
+
 def n_votes(predict: Predict) -> int:
     """Draws per prediction: K of a vote of K, 1 for other predictors."""
     return int(getattr(predict, "n_votes", 1))

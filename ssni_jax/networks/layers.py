@@ -1,6 +1,10 @@
-"""Building blocks of the networks: NHWC, torch-style symmetric padding, norms in float32, no hidden random state."""
+"""Building blocks of the networks: NHWC, torch-style symmetric padding, norms in float32, no hidden random state.
+
+Images in float64, which exist only where JAX has been told to have it, stay in float64 throughout.
+"""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +21,7 @@ from ssni_jax.networks.remat import convolved
 # A leading underscore leaves a size unbound: layers change channels and resolutions.
 Maps = Float[Array, "B _h _w _c"]
 Features = Float[Array, "B _c"]
+Heads = Float[Array, "B _n _heads _c"]
 
 
 class Buffer(nnx.Variable):
@@ -29,6 +34,11 @@ def xavier(weight: float = 1.0) -> Initializer:
 
 
 XAVIER = xavier()
+
+
+def compute_type(x: Float[Array, "..."], dtype: str = "float32") -> Any:
+    """The type in which a layer of `dtype` computes: that, or float64 for what is float64."""
+    return x.dtype if x.dtype == jnp.float64 else dtype
 
 
 class Linear(nnx.Module):
@@ -49,8 +59,9 @@ class Linear(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, x: Float[Array, "B ... _c"]) -> Float[Array, "B ... _d"]:
-        x = x.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
-        return x if self.bias is None else x + self.bias[...].astype(self.dtype)
+        dtype = compute_type(x, self.dtype)
+        x = x.astype(dtype) @ self.kernel[...].astype(dtype)
+        return x if self.bias is None else x + self.bias[...].astype(dtype)
 
 
 class Conv(nnx.Module):
@@ -79,9 +90,10 @@ class Conv(nnx.Module):
         self.padding = (height // 2, width // 2) if padding is None else padding
 
     def __call__(self, x: Maps) -> Maps:
-        kernel = jnp.asarray(self.kernel[...], self.dtype)
-        x = convolved(convolve(x.astype(self.dtype), kernel, self.stride, self.padding))
-        return x if self.bias is None else x + self.bias[...].astype(self.dtype)
+        dtype = compute_type(x, self.dtype)
+        kernel = jnp.asarray(self.kernel[...], dtype)
+        x = convolved(convolve(x.astype(dtype), kernel, self.stride, self.padding))
+        return x if self.bias is None else x + self.bias[...].astype(dtype)
 
 
 class GroupNorm(nnx.Module):
@@ -95,7 +107,7 @@ class GroupNorm(nnx.Module):
             raise ValueError(f"{n} channels do not divide into {self.n_groups} groups: choose a multiple of it")
 
     def __call__(self, x: Maps) -> Maps:
-        rows = x.astype(jnp.float32)
+        rows = x.astype(compute_type(x))
         # Channels first, groups second: a reduction over H and W alone vectorises, one that splits C does not.
         mean = self._grouped(jnp.mean(rows, (1, 2)))
         centred = rows - mean[:, None, None]
@@ -119,7 +131,7 @@ class BatchNorm(nnx.Module):
         self.eps, self.momentum = eps, momentum
 
     def __call__(self, x: Maps, train: bool) -> Maps:
-        rows = x.astype(jnp.float32)
+        rows = x.astype(compute_type(x))
         mean, var = self._updated(rows) if train else (self.mean[...], self.var[...])
         gain = self.scale[...] * jax.lax.rsqrt(var + self.eps)
         return ((rows - mean) * gain + self.bias[...]).astype(x.dtype)
@@ -140,7 +152,7 @@ class LayerNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: Float[Array, "B ... _c"]) -> Float[Array, "B ... _c"]:
-        rows = x.astype(jnp.float32)
+        rows = x.astype(compute_type(x))
         centred = rows - jnp.mean(rows, -1, keepdims=True)
         var = jnp.mean(jnp.square(centred), -1, keepdims=True)
         return (centred * jax.lax.rsqrt(var + self.eps) * self.scale[...] + self.bias[...]).astype(x.dtype)
@@ -171,8 +183,16 @@ class SelfAttention(nnx.Module):
     def __call__(self, x: Maps) -> Maps:
         b, h, w, c = x.shape
         qkv = self.qkv(self.norm(x)).reshape(b, h * w, 3, self.n_heads, c // self.n_heads)
-        mixed = jax.nn.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
+        mixed = attended(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
         return self.proj(mixed.reshape(b, h, w, c))
+
+
+def attended(query: Heads, key: Heads, value: Heads) -> Heads:
+    """Scaled dot-product attention; JAX's own takes the softmax in float32, which float64 would not survive."""
+    if query.dtype != jnp.float64:
+        return jax.nn.dot_product_attention(query, key, value)
+    weights = jax.nn.softmax(jnp.einsum("bqhc,bkhc->bhqk", query, key) / np.sqrt(query.shape[-1]))
+    return jnp.einsum("bhqk,bkhc->bqhc", weights, value)
 
 
 class FourierEmbedding(nnx.Module):
@@ -199,7 +219,7 @@ def _sin_cos(v: Level, freqs: Float[Array, " F"]) -> Features:
 def pooled(x: Maps) -> Features:
     """Mean over all positions, in float32."""
     # Kept out of the convolution's fusion, which jax 0.12 gets wrong on the CPU: sums of bfloat16 came out as 1e35.
-    return jnp.mean(jax.lax.optimization_barrier(x).astype(jnp.float32), (1, 2))
+    return jnp.mean(jax.lax.optimization_barrier(x).astype(compute_type(x)), (1, 2))
 
 
 def dropout(x: Float[Array, "B ..."], rate: float, keys: Keys | None) -> Float[Array, "B ..."]:

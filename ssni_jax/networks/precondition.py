@@ -221,6 +221,22 @@ class VeCoefficients:
         return Coefficients(one, sigma, one, _log(sigma / 2))
 
 
+@pytree
+class FlowCoefficients:
+    """Networks that predict the velocity from images with noise `std` to clean ones (Lipman et al. 2023, example II).
+
+    x_t = x + (1 - t) std n has noise sigma = (1 - t) std, and its estimate is x_t + (1 - t) v(x_t, t), in the range of
+    the state; the label is `label_scale` times t.
+    """
+
+    std: float | Float[Array, ""] = 0.6
+    label_scale: float | Float[Array, ""] = 1.0
+
+    def __call__(self, sigma: Level) -> Coefficients:
+        one, rest = jnp.ones_like(sigma), sigma / self.std
+        return Coefficients(one, rest, one, self.label_scale * (1 - rest))
+
+
 def _log(v: Level) -> Level:
     """log with log 0 = 0: c_out is zero there, so any finite label serves; NaN stays NaN."""
     return jnp.log(jnp.where(v == 0, 1.0, v))

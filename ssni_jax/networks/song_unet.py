@@ -22,6 +22,7 @@ from ssni_jax.networks.layers import (
     Linear,
     Maps,
     SelfAttention,
+    compute_type,
     downsample,
     dropout,
     folded,
@@ -110,7 +111,7 @@ class SongUNet(nnx.Module):
     ) -> Maps:
         """Dropout is off without `dropout_keys`; `class_labels` are one-hot, zeros when absent."""
         emb = self.embed(noise_label, class_labels, augment_labels)
-        x, skips = self._encode(x.astype(self.config.dtype), emb, dropout_keys)
+        x, skips = self._encode(x.astype(compute_type(x, self.config.dtype)), emb, dropout_keys)
         return self._decode(x, skips, emb, dropout_keys)
 
     def _encode(self, x: Maps, emb: Features, keys: Keys | None) -> tuple[Maps, list[Maps]]:
@@ -143,7 +144,7 @@ class SongUNet(nnx.Module):
             elif stage.kind == "aux_norm":
                 hidden = jax.nn.silu(self.dec[stage.name](x))
             elif stage.kind == "aux_conv":
-                images = [sum(images, start=self.dec[stage.name](hidden).astype(jnp.float32))]
+                images = [sum(images, start=self.dec[stage.name](hidden).astype(compute_type(hidden)))]
         return images[0]
 
 

@@ -21,10 +21,13 @@ from ssni_jax.purify.guides import (
     Chain,
     ClippedEstimate,
     Estimated,
+    EstimateTowards,
+    Fading,
     Fixed,
     GivenMask,
     Itself,
     LowFrequencies,
+    NegativeL1,
     NegativeMse,
     Noised,
     OutsideKept,
@@ -46,8 +49,8 @@ from ssni_jax.purify.levels import (
     StraightThrough,
 )
 from ssni_jax.purify.mani_noise import ManiNoise
-from ssni_jax.purify.noises import Amplified, AsGiven, Diffused, GivenNoise, Masked
-from ssni_jax.purify.predictors import Defense, Predictor, Undefended, predictor
+from ssni_jax.purify.noises import Amplified, AsGiven, Diffused, GivenNoise, Masked, NoiseAlone
+from ssni_jax.purify.predictors import Defense, Noisy, Predictor, Then, Undefended, predictor
 from ssni_jax.purify.purifier import Purifier
 from ssni_jax.purify.round import Round, time_of
 from ssni_jax.purify.selectors import Doubt, Oracle, ReconstructionDistance, SmallMargin
@@ -70,8 +73,10 @@ __all__ = [
     "Defense",
     "Diffused",
     "Doubt",
+    "EstimateTowards",
     "Estimated",
     "Exact",
+    "Fading",
     "Fixed",
     "Frozen",
     "FrozenTime",
@@ -83,10 +88,13 @@ __all__ = [
     "LowFrequencies",
     "ManiNoise",
     "Masked",
+    "NegativeL1",
     "NegativeMse",
     "Nested",
     "NoDeviation",
+    "NoiseAlone",
     "Noised",
+    "Noisy",
     "Oracle",
     "OutsideKept",
     "Plain",
@@ -112,6 +120,7 @@ __all__ = [
     "StraightThroughTime",
     "Surrogate",
     "Tethered",
+    "Then",
     "TowardsInput",
     "Undefended",
     "Unguided",

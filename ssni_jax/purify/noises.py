@@ -1,11 +1,13 @@
-"""How a round begins: with noise of its level, in some of its pixels or more of it, or with the state as it is."""
+"""How a round begins: with noise of its level, in some pixels, more of it, or alone, or with the state as it is."""
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ssni_jax.core.arrays import over, to_unit_range
 from ssni_jax.core.bounds import bounded
 from ssni_jax.core.protocols import Noise
 from ssni_jax.core.pytree import pytree
+from ssni_jax.core.rng import normal_like
 from ssni_jax.core.types import Images, Keys, Level
 from ssni_jax.purify.guides.masks import Masking
 from ssni_jax.solvers import diffuse
@@ -63,3 +65,11 @@ class Amplified:
 
     def __call__(self, keys: Keys, x: Images, sigma: Level) -> Images:
         return self.noise(keys, x, self.factor * sigma)
+
+
+@pytree
+class NoiseAlone:
+    """sigma n, nothing of the image; at noise zero the image, which is left alone there."""
+
+    def __call__(self, keys: Keys, x: Images, sigma: Level) -> Images:
+        return jnp.where(over(sigma, x) == 0, x, over(sigma, x) * normal_like(keys, x))

@@ -7,13 +7,16 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 
+from ssni_jax.core.bounds import bounded
 from ssni_jax.core.protocols import Classifier, Measured, Trace
 from ssni_jax.core.pytree import pytree, static
+from ssni_jax.core.rng import fold, normal_like
 from ssni_jax.core.save_at import NOTHING, SaveAt
 from ssni_jax.core.types import Images, Keys, Level, Levels, Logits
 from ssni_jax.purify.walks import Walk
 
 Change = Callable[[Any], Any]
+PREDICTION = 1 << 20  # beyond the draws that a purifier folds
 
 
 class Predictor:
@@ -30,6 +33,7 @@ class Predictor:
         raise NotImplementedError
 
     n_votes = 1
+    n_classified = 1  # classifier calls per draw
 
     @property
     def purifiers(self) -> tuple[Any, ...]:
@@ -104,15 +108,17 @@ class Undefended(Predictor):
         return Trace(logits, logits, x, x, zero, jnp.zeros((len(x), 0)), zero)
 
 
-@pytree
-class Defense(Predictor):
-    """Purify, then classify."""
+class Purifying(Predictor):
+    """A predictor that purifies first, as a base: a subclass says in `predicted` what it makes of the result."""
 
     purify: Any
-    classify: Classifier
+
+    def predicted(self, keys: Keys, image: Images) -> Trace:
+        """The prediction for a purified image."""
+        raise NotImplementedError
 
     def trace(self, keys: Keys, x: Images, save: SaveAt | None = NOTHING) -> Trace:
-        return self._traced(self.purify.run(keys, x, save))
+        return self._traced(keys, self.purify.run(keys, x, save))
 
     def measure(self, keys: Keys, x: Images) -> Measured:
         """Deviation and times of each image, with the draws of `trace`."""
@@ -121,29 +127,26 @@ class Defense(Predictor):
 
     def trace_at(self, keys: Keys, x: Images, measured: Measured, save: SaveAt | None = NOTHING) -> Trace:
         """`trace` with what `measure` gave for the same keys and images."""
-        return self._traced(self.purify.run_at(keys, x, measured.deviation, measured.t.T, save))
+        return self._traced(keys, self.purify.run_at(keys, x, measured.deviation, measured.t.T, save))
 
     @property
     def purifiers(self) -> tuple[Any, ...]:
         return (self.purify,)
 
-    def map_purify(self, change: Change) -> "Defense":
-        return dataclasses.replace(self, purify=change(self.purify))
+    def map_purify(self, change: Change) -> Any:
+        return dataclasses.replace(self, purify=change(self.purify))  # type: ignore[type-var]
 
-    def hold(self, keys: Keys, x: Images) -> "Defense":
-        return dataclasses.replace(self, purify=self.purify.hold(keys, x))
-
-    def undefended(self) -> Undefended:
-        return Undefended(self.classify)
+    def hold(self, keys: Keys, x: Images) -> Any:
+        return dataclasses.replace(self, purify=self.purify.hold(keys, x))  # type: ignore[type-var]
 
     def levels(self, deviation: Level) -> Levels:
         return self.purify.times(deviation)
 
-    def _traced(self, purified: Any) -> Trace:
-        logits = self.classify(purified.image)
+    def _traced(self, keys: Keys, purified: Any) -> Trace:
+        predicted = self.predicted(fold(keys, PREDICTION), purified.image)
         return Trace(
-            logits,
-            logits,
+            predicted.logits,
+            predicted.scores,
             purified.image,
             purified.noised,
             purified.deviation,
@@ -151,6 +154,52 @@ class Defense(Predictor):
             purified.n_calls,
             saved=purified.saved,
         )
+
+
+@pytree
+class Defense(Purifying):
+    """Purify, then classify."""
+
+    purify: Any
+    classify: Classifier
+
+    def predicted(self, keys: Keys, image: Images) -> Trace:
+        return self.undefended().trace(keys, image)
+
+    def undefended(self) -> Undefended:
+        return Undefended(self.classify)
+
+
+@pytree
+class Then(Purifying):
+    """Purify once, then ask a predictor of its own randomness, such as a vote over noisy copies of the result.
+
+    The votes inside are part of one prediction: they are no draws of the purification, and no `labels` tell them.
+    """
+
+    purify: Any
+    predict: Any
+
+    @property
+    def n_classified(self) -> int:
+        return self.predict.n_votes
+
+    def predicted(self, keys: Keys, image: Images) -> Trace:
+        return self.predict.trace(keys, image)
+
+    def undefended(self) -> Any:
+        return self.predict
+
+
+@pytree
+class Noisy(Predictor):
+    """A classifier of images in [0, 1] to which noise of standard deviation `sigma` is added."""
+
+    classify: Classifier
+    sigma: float = bounded(0, default=0.25)
+
+    def trace(self, keys: Keys, x: Images, save: SaveAt | None = NOTHING) -> Trace:
+        return Undefended(self.classify).trace(keys, x + self.sigma * normal_like(keys, x))
 
 
 @pytree

@@ -14,7 +14,7 @@ from ssni_jax.core.protocols import Denoiser, Deviation, NoiseLevel, NoiseSchedu
 from ssni_jax.core.pytree import ADDED, pytree, static
 from ssni_jax.core.rng import fold
 from ssni_jax.core.save_at import NOTHING, SaveAt
-from ssni_jax.core.types import Images, Keys, Level, Levels, Tree
+from ssni_jax.core.types import Images, Keys, Level, Levels, State, Tree
 from ssni_jax.purify.deviation import Held, NoDeviation
 from ssni_jax.purify.guides.guided import Guided, WithReference
 from ssni_jax.purify.levels import Frozen
@@ -150,10 +150,12 @@ class Purifier:
         def repeat(state: Images, i: Any) -> tuple[Images, tuple[Images, Tree]]:
             draw = fold(keys, i)
             noised = round.noise(fold(draw, 0), state, levels[0])
+            begun = step.begin(state, noised, levels[0])
             if save is NOTHING:
-                return self.walk(fold(draw, 2), denoise_at, step, noised, levels), (noised, None)
-            moved, kept = saving(self.walk)(fold(draw, 2), denoise_at, step, noised, levels, observed, save, state)
-            return moved, (noised, kept)
+                return step.image(self.walk(fold(draw, 2), denoise_at, step, begun, levels)), (noised, None)
+            walk = saving(self.walk, step)
+            moved, kept = walk(fold(draw, 2), denoise_at, step, begun, levels, observed, save, state)
+            return step.image(moved), (noised, kept)
 
         state, (noised, kept) = jax.lax.scan(repeat, state, jnp.arange(round.repeats))
         n_moves = jnp.sum(levels[:-1] != levels[1:], axis=0)
@@ -168,8 +170,13 @@ def resized(x: Images, height: int, width: int) -> Float[Array, "B _h _w C"]:
     return jax.image.resize(x, (len(x), height, width, x.shape[-1]), "linear", antialias=False)
 
 
-def saving(walk: Walk) -> Callable[..., tuple[Images, Tree]]:
+def saving(walk: Walk, step: Guided) -> Callable[..., tuple[State, Tree]]:
     """The form of a walk that keeps what was asked for."""
+    if not step.walks_noise:
+        raise ValueError(
+            f"The states of {type(step.step).__name__} have no noise level at which they could be shown: use a loss "
+            "that does not look inside the purification."
+        )
     keeps = getattr(walk, "saving", None)
     if keeps is None:
         raise ValueError(f"States cannot be saved under a {type(walk).__name__} walk: use `scanned()`.")

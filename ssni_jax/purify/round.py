@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from ssni_jax.core.protocols import Grid, Guide, Noise, NoiseLevel, NoiseSchedule, Reference, Step
+from ssni_jax.core.protocols import Grid, Guide, Noise, NoiseLevel, NoiseSchedule, Reference, Remembering, Step
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.purify.guides import Itself, Unguided
+from ssni_jax.purify.guides.guided import walks_noise
 from ssni_jax.purify.levels import Constant
 from ssni_jax.purify.noises import AsGiven, Diffused
 
@@ -23,7 +24,7 @@ class Round:
 
     level: NoiseLevel
     grid: Grid
-    step: Step
+    step: Step | Remembering
     guide: Guide = Unguided()
     reference: Reference = Itself()
     noise: Noise = Diffused()
@@ -45,8 +46,13 @@ class Round:
         """This round for images that smoothing noised with `sigma`, of the [0, 1] range: the state 2 sigma as it is.
 
         Its first repeat begins at the time whose noise is 2 sigma; the others are as they were. ValueError where the
-        level is not a fixed one or the noise cannot be exactly 2 sigma.
+        level is not a fixed one, the noise cannot be exactly 2 sigma, or the walk does not take noise away.
         """
+        if not walks_noise(self.step):
+            raise ValueError(
+                f"smoothing gives the first round an image with noise, which {type(self.step).__name__} does not take "
+                "away: certify a method that does, such as one_step."
+            )
         if self.level.adaptive:
             raise ValueError(
                 "smoothing fixes the noise of the first round, and this round chooses its own by "

@@ -53,6 +53,10 @@ class Vote(Predictor):
         return self.n
 
     @property
+    def n_classified(self) -> int:
+        return self.predict.n_classified
+
+    @property
     def purifiers(self) -> tuple[Any, ...]:
         return self.predict.purifiers
 

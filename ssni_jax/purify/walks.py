@@ -9,7 +9,7 @@ from jaxtyping import Array, Int
 from ssni_jax.core.protocols import Step
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.save_at import SaveAt
-from ssni_jax.core.types import DenoiseFn, Images, Keys, Levels, Tree
+from ssni_jax.core.types import DenoiseFn, Images, Keys, Levels, State, Tree
 from ssni_jax.solvers import buckets, ragged, solve
 from ssni_jax.solvers.saving import Observed, solve_and_save
 from ssni_jax.solvers.solve import square_root_segment
@@ -21,15 +21,15 @@ DenoiseAt = Callable[[Int[Array, " S"]], DenoiseFn]
 class Walk(Protocol):
     """Runs a step down a grid; `denoise_at(rows)` is the denoiser for those rows of the batch."""
 
-    def __call__(self, keys: Keys, denoise_at: DenoiseAt, step: Step, x: Images, levels: Levels) -> Images: ...
+    def __call__(self, keys: Keys, denoise_at: DenoiseAt, step: Step, x: State, levels: Levels) -> State: ...
 
 
 @pytree
 class Scan:
     """`solve`: differentiable, every sample pays for the longest grid."""
 
-    def __call__(self, keys: Keys, denoise_at: DenoiseAt, step: Step, x: Images, levels: Levels) -> Images:
-        return solve(keys, denoise_at(jnp.arange(x.shape[0])), step, x, levels)
+    def __call__(self, keys: Keys, denoise_at: DenoiseAt, step: Step, x: State, levels: Levels) -> State:
+        return solve(keys, denoise_at(jnp.arange(levels.shape[1])), step, x, levels)
 
     def saving(
         self,
@@ -46,7 +46,7 @@ class Scan:
 
         `denoise_at` calls `observed`.
         """
-        denoise = denoise_at(jnp.arange(x.shape[0]))
+        denoise = denoise_at(jnp.arange(levels.shape[1]))
         return solve_and_save(keys, denoise, step, x, levels, observed=observed, save=save, before=before)
 
 
@@ -63,9 +63,9 @@ class Nested:
         if self.segment is not None and self.segment < 1:
             raise ValueError(f"A segment has at least one step, not segment={self.segment}; None chooses the length.")
 
-    def __call__(self, keys: Keys, denoise_at: DenoiseAt, step: Step, x: Images, levels: Levels) -> Images:
+    def __call__(self, keys: Keys, denoise_at: DenoiseAt, step: Step, x: State, levels: Levels) -> State:
         segment = self.segment or square_root_segment(levels.shape[0] - 1)
-        return solve(keys, denoise_at(jnp.arange(x.shape[0])), step, x, levels, segment=segment)
+        return solve(keys, denoise_at(jnp.arange(levels.shape[1])), step, x, levels, segment=segment)
 
 
 @pytree
@@ -78,7 +78,7 @@ class Buckets:
         if self.n < 1:
             raise ValueError(f"Rows go into at least one bucket, not n={self.n}.")
 
-    def __call__(self, keys: Keys, denoise_at: DenoiseAt, step: Step, x: Images, levels: Levels) -> Images:
+    def __call__(self, keys: Keys, denoise_at: DenoiseAt, step: Step, x: State, levels: Levels) -> State:
         return buckets.solve(keys, denoise_at, step, x, levels, n_buckets=self.n)
 
 
@@ -88,5 +88,5 @@ class Ragged:
 
     n_slots: int = static(default=16)
 
-    def __call__(self, keys: Keys, denoise_at: DenoiseAt, step: Step, x: Images, levels: Levels) -> Images:
+    def __call__(self, keys: Keys, denoise_at: DenoiseAt, step: Step, x: State, levels: Levels) -> State:
         return ragged.solve(keys, denoise_at, step, x, levels, n_slots=self.n_slots).x

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
+from ssni_jax.core.arrays import take_rows
 from ssni_jax.core.protocols import Step
 from ssni_jax.core.rng import fold
-from ssni_jax.core.types import DenoiseFn, Images, Keys, Levels
+from ssni_jax.core.types import DenoiseFn, Keys, Levels, State
 from ssni_jax.solvers.ragged import moves
 from ssni_jax.solvers.solve import advance
 
@@ -16,8 +17,8 @@ Bucket = Int[Array, " S"]
 
 
 def solve(
-    keys: Keys, denoise_at: Callable[[Bucket], DenoiseFn], step: Step, x: Images, levels: Levels, *, n_buckets: int = 4
-) -> Images:
+    keys: Keys, denoise_at: Callable[[Bucket], DenoiseFn], step: Step, x: State, levels: Levels, *, n_buckets: int = 4
+) -> State:
     """The result and the gradients of `solve.solve`; a bucket pays for its longest sample, not for the batch's.
 
     `denoise_at(rows)` is the denoiser of those rows of the batch. Each sample's nonzero steps come first, so idle ones
@@ -27,7 +28,7 @@ def solve(
     order = jnp.argsort(-count, stable=True)
     buckets = _dealt(order, n_buckets)
 
-    def walk(bucket: Bucket) -> Images:
+    def walk(bucket: Bucket) -> State:
         def body(x, position):
             at = row[position, bucket]
             hi, lo = levels[at, bucket], levels[at + 1, bucket]
@@ -36,10 +37,10 @@ def solve(
             move = lambda x: advance(fold(keys[bucket], at), denoise_at(bucket), step, x, ends)  # noqa: E731
             return jax.lax.cond(_any_of_any_draw(busy), move, lambda x: x, x), None
 
-        return jax.lax.scan(jax.checkpoint(body), x[bucket], jnp.arange(levels.shape[0] - 1))[0]
+        return jax.lax.scan(jax.checkpoint(body), take_rows(x, bucket), jnp.arange(levels.shape[0] - 1))[0]
 
-    solved = jax.lax.map(walk, buckets).reshape(-1, *x.shape[1:])
-    return solved[jnp.argsort(order)]
+    solved = jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:]), jax.lax.map(walk, buckets))
+    return take_rows(solved, jnp.argsort(order))
 
 
 def _dealt(order: Int[Array, " B"], n_buckets: int) -> Int[Array, "M S"]:

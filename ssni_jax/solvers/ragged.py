@@ -7,18 +7,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from ssni_jax.core.arrays import choose_rows, take_rows
 from ssni_jax.core.protocols import Step
 from ssni_jax.core.rng import fold
-from ssni_jax.core.types import DenoiseFn, Images, Keys, Levels
+from ssni_jax.core.types import DenoiseFn, Keys, Levels, State
 from ssni_jax.solvers.solve import IDLE_HI, advance
 
 Slots = Int[Array, " S"]
 
 
 class Solved(NamedTuple):
-    """Images at the end of their grids; slots times `n_iterations` are the network rows paid."""
+    """States at the end of their grids; slots times `n_iterations` are the network rows paid."""
 
-    x: Images
+    x: State
     n_iterations: Int[Array, ""]
 
 
@@ -31,17 +32,17 @@ class _Plan(NamedTuple):
     n_queued: Int[Array, ""]
 
 
-class _State(NamedTuple):
+class _Queue(NamedTuple):
     sample: Slots
     position: Slots
-    x: Float[Array, "S H W C"]
+    x: State
     n_taken: Int[Array, ""]
-    solved: Images
+    solved: State
     n_iterations: Int[Array, ""]
 
 
 def solve(
-    keys: Keys, denoise_at: Callable[[Slots], DenoiseFn], step: Step, x: Images, levels: Levels, *, n_slots: int = 16
+    keys: Keys, denoise_at: Callable[[Slots], DenoiseFn], step: Step, x: State, levels: Levels, *, n_slots: int = 16
 ) -> Solved:
     """The same result as `solve.solve` for the same keys, with one network row a nonzero step; no gradient.
 
@@ -50,17 +51,17 @@ def solve(
     """
     plan = _plan(levels)
 
-    def body(state: _State) -> _State:
+    def body(state: _Queue) -> _Queue:
         busy = state.position < plan.count[state.sample]
         at = plan.row[jnp.minimum(state.position, plan.row.shape[0] - 1), state.sample]
         hi, lo = (jnp.where(busy, levels[row, state.sample], IDLE_HI) for row in (at, at + 1))
         moved = advance(fold(keys[state.sample], at), denoise_at(state.sample), step, state.x, (hi, lo))
         return _refill(plan, x, state._replace(x=moved, position=state.position + busy), busy)
 
-    def unfinished(state: _State):
+    def unfinished(state: _Queue):
         return jnp.any(state.position < plan.count[state.sample])
 
-    end = jax.lax.while_loop(unfinished, body, _start(plan, x, min(n_slots, x.shape[0])))
+    end = jax.lax.while_loop(unfinished, body, _start(plan, x, min(n_slots, levels.shape[1])))
     return Solved(end.solved, end.n_iterations)
 
 
@@ -75,23 +76,24 @@ def _plan(levels: Levels) -> _Plan:
     return _Plan(count, row, jnp.argsort(-count, stable=True), jnp.sum(count > 0))
 
 
-def _start(plan: _Plan, x: Images, n_slots: int) -> _State:
+def _start(plan: _Plan, x: State, n_slots: int) -> _Queue:
     first = plan.queue[:n_slots]
     n_taken = jnp.minimum(n_slots, plan.n_queued)
-    return _State(first, jnp.zeros_like(first), x[first], n_taken, x, jnp.zeros_like(n_taken))
+    return _Queue(first, jnp.zeros_like(first), take_rows(x, first), n_taken, x, jnp.zeros_like(n_taken))
 
 
-def _refill(plan: _Plan, x: Images, state: _State, busy: Bool[Array, " S"]) -> _State:
-    """Finished slots write their image and take the next sample of the queue, if one is left."""
-    n = x.shape[0]
+def _refill(plan: _Plan, x: State, state: _Queue, busy: Bool[Array, " S"]) -> _Queue:
+    """Finished slots write their state and take the next sample of the queue, if one is left."""
+    n = len(plan.count)
     finished = busy & (state.position >= plan.count[state.sample])
-    solved = state.solved.at[jnp.where(finished, state.sample, n)].set(state.x, mode="drop")
+    place = jnp.where(finished, state.sample, n)
+    solved = jax.tree.map(lambda all, part: all.at[place].set(part, mode="drop"), state.solved, state.x)
     turn = state.n_taken + jnp.cumsum(finished) - 1
     fresh = finished & (turn < plan.n_queued)
     sample = jnp.where(fresh, plan.queue[jnp.minimum(turn, n - 1)], state.sample)
-    images = jnp.where(fresh[:, None, None, None], x[sample], state.x)
+    begun = choose_rows(fresh, take_rows(x, sample), state.x)
     n_taken = jnp.minimum(state.n_taken + jnp.sum(finished), plan.n_queued)
-    return _State(sample, jnp.where(fresh, 0, state.position), images, n_taken, solved, state.n_iterations + 1)
+    return _Queue(sample, jnp.where(fresh, 0, state.position), begun, n_taken, solved, state.n_iterations + 1)
 
 
 def deal(cost: Float[Array, " B"] | Int[Array, " B"], n_parts: int) -> Int[Array, " B"]:

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Shaped
 
-from ssni_jax.core.arrays import over
+from ssni_jax.core.arrays import choose_rows, over
 from ssni_jax.core.protocols import Step
 from ssni_jax.core.rng import fold, normal_like
-from ssni_jax.core.types import DenoiseFn, Images, Keys, Level, Levels
+from ssni_jax.core.types import DenoiseFn, Images, Keys, Level, Levels, State
 
 IDLE_HI, IDLE_LO = 1.0, 0.5
 
@@ -19,8 +19,10 @@ def diffuse(keys: Keys, x: Images, sigma: Level) -> Images:
     return x + over(sigma, x) * normal_like(keys, x)
 
 
-def solve(keys: Keys, denoise: DenoiseFn, step: Step, x: Images, levels: Levels, *, segment: int = 1) -> Images:
+def solve(keys: Keys, denoise: DenoiseFn, step: Step, x: State, levels: Levels, *, segment: int = 1) -> State:
     """Walks every sample down its own column of noise `levels`; exact gradients at one network's activations of memory.
+
+    `x` is what the step moves: images, or what a step that remembers has made of them.
 
     A zero-length step is the identity and is decided here, once. Its network call still happens (a scan has one
     shape), on harmless noise; `ragged.solve` spares it. Reverse mode keeps one state per step, or with `segment`
@@ -51,7 +53,7 @@ def _folded(rows: Shaped[Array, "N ..."], segment: int) -> Shaped[Array, "M S ..
     return jnp.pad(rows, padding).reshape(-1, segment, *rows.shape[1:])
 
 
-def advance(keys: Keys, denoise: DenoiseFn, step: Step, x: Images, ends: tuple[Level, Level]) -> Images:
+def advance(keys: Keys, denoise: DenoiseFn, step: Step, x: State, ends: tuple[Level, Level]) -> State:
     """One step where `hi` differs from `lo`, the identity elsewhere.
 
     The mask is `hi == lo`, not `hi > lo`: a NaN level must show, and `>` would skip it.
@@ -59,4 +61,4 @@ def advance(keys: Keys, denoise: DenoiseFn, step: Step, x: Images, ends: tuple[L
     hi, lo = ends
     idle = hi == lo
     moved = step(keys, denoise, x, jnp.where(idle, IDLE_HI, hi), jnp.where(idle, IDLE_LO, lo))
-    return jnp.where(over(idle, x), x, moved)
+    return choose_rows(idle, x, moved)

@@ -73,6 +73,19 @@ class Renoise:
 
 
 @pytree
+class RandomSampling:
+    """The estimate with the ancestral step's fresh noise, the old noise dropped (Zhang et al. 2024, arXiv:2411.18956).
+
+    The state then has less noise than the levels say: DDPM adds what is missing from the old one, DDIM all of it.
+    """
+
+    n_calls = 1
+
+    def __call__(self, keys: Keys, denoise: DenoiseFn, x: Images, hi: Level, lo: Level) -> Images:
+        return denoise(x, hi) + over(posterior_deviation(hi, lo), x) * normal_like(keys, x)
+
+
+@pytree
 class Drift:
     """Euler-Maruyama step of dx = (denoise(x) - x) dt + noise dW, in the walk's own time."""
 

@@ -1,6 +1,7 @@
 """Training: losses, one pure step, the loop and its hooks, checkpoints."""
 
 from ssni_jax.training.augment import Augment, Mirror, Shift
+from ssni_jax.training.bridge import Bridge, BridgeLoss
 from ssni_jax.training.checkpoint import Checkpoints
 from ssni_jax.training.consistency import (
     AlongOde,
@@ -15,6 +16,7 @@ from ssni_jax.training.consistency import (
     easy_consistency_tuning,
     improved_consistency_training,
 )
+from ssni_jax.training.flow import FlowMatchingLoss
 from ssni_jax.training.hooks import LeaveOnSignal, MetricsFile, Save, StopOnNan, usual_hooks
 from ssni_jax.training.loop import Hook, train
 from ssni_jax.training.losses import ClassificationLoss, DenoisingLoss
@@ -29,6 +31,8 @@ __all__ = [
     "AlongOde",
     "Augment",
     "Average",
+    "Bridge",
+    "BridgeLoss",
     "Checkpoints",
     "ClassificationLoss",
     "ConsistencyFineTuning",
@@ -36,6 +40,7 @@ __all__ = [
     "ConstantLevels",
     "DenoisingLoss",
     "Doubling",
+    "FlowMatchingLoss",
     "Hook",
     "LeaveOnSignal",
     "MetricsFile",

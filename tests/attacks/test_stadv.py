@@ -7,8 +7,8 @@ import pytest
 from scipy.ndimage import shift
 
 from ssni_jax.attacks import CrossEntropy, Margin, Objective, StAdv
-from ssni_jax.attacks.adam import adam_step, no_moments
 from ssni_jax.attacks.stadv import roughness, transformed
+from ssni_jax.core.adam import adam_step, no_moments
 from tests.attacks.kit import Brightness, NanInTheDark, state_after
 from tests.kit import images, keys, with_leaves
 

@@ -29,6 +29,14 @@ class NegativeMse:
 
 
 @pytree
+class NegativeL1:
+    """Minus the absolute difference, summed over channels and averaged over the positions of an image."""
+
+    def __call__(self, x: Images, reference: Images) -> Level:
+        return -jnp.mean(jnp.sum(jnp.abs(x - reference), axis=3), axis=(1, 2))
+
+
+@pytree
 class Ssim:
     """Structural similarity (Wang et al. 2004, eq. 13) under a Gaussian window, averaged over the image.
 

@@ -1,4 +1,4 @@
-"""Guidance by the gradient of a similarity to the image being purified (GDMP, Wang et al. 2022, arXiv:2205.14969)."""
+"""Guidance by the gradient of a similarity to the image being purified, of the state or of the estimate."""
 
 from typing import Protocol, runtime_checkable
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ssni_jax.core.arrays import over
 from ssni_jax.core.bounds import as_pixels, bounded
-from ssni_jax.core.pytree import pytree
+from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import normal_like
 from ssni_jax.core.types import DenoiseFn, Images, Keys, Level
 from ssni_jax.purify.guides.similarity import NegativeMse, Similarity
@@ -53,6 +53,16 @@ class Fixed:
 
 
 @pytree
+class Fading:
+    """guide_scale sqrt(abar): full strength without noise, none in the limit of noise alone (DiffAP)."""
+
+    guide_scale: float = bounded(default=1.0)
+
+    def __call__(self, sigma: Level) -> Level:
+        return self.guide_scale * _scale(sigma)
+
+
+@pytree
 class Noised:
     """The reference with fresh noise of the state's own level, drawn anew in every step (GDMP on CIFAR-10)."""
 
@@ -70,7 +80,9 @@ class Plain:
 
 @pytree
 class TowardsInput:
-    """D + sigma^2 G, G = scale strength(sigma) grad S(x_t, comparison), x_t = scale x, scale = 1 / sqrt(1 + sigma^2).
+    """GDMP (Wang et al. 2022, arXiv:2205.14969): D + sigma^2 G, where G is a gradient at the state, not at D.
+
+    G = scale strength(sigma) grad S(x_t, comparison), x_t = scale x, scale = 1 / sqrt(1 + sigma^2).
 
     By Tweedie's formula sigma^2 G is what a score that is larger by G moves the estimate. Ancestral and
     Euler-Maruyama steps then move their mean by (hi^2 - lo^2) G, which is the published Var_t strength grad S in
@@ -90,6 +102,29 @@ class TowardsInput:
             return x0 + over(jnp.square(sigma) * scale * self.strength(sigma), x) * gradient
 
         return Adjusted(denoise, uphill)
+
+
+@pytree
+class EstimateTowards:
+    """D + strength(sigma) grad S(D, reference), where no pixel moves past that of the reference.
+
+    DiffAP's mediator (Zhang et al. 2024, arXiv:2411.18956, code) and the guide of MimicDiffusion. S is a mean over one
+    image, where their code averages over its batch of 16 and overshoots in smaller ones. `detached` stops the gradient
+    of the move, as their code does, so that an attacker does not see that the result follows the input.
+    """
+
+    similarity: Similarity = NegativeMse()
+    strength: Strength = Fading()
+    detached: bool = static(default=False)
+
+    def __call__(self, denoise: DenoiseFn, keys: Keys, reference: Images) -> DenoiseFn:
+        def nearer(x: Images, sigma: Level, x0: Images) -> Images:
+            gradient = jax.grad(lambda x0: jnp.sum(self.similarity(x0, reference)))(x0)
+            gap = jnp.abs(reference - x0)
+            move = jnp.clip(over(self.strength(sigma), x) * gradient, -gap, gap)
+            return x0 + (jax.lax.stop_gradient(move) if self.detached else move)
+
+        return Adjusted(denoise, nearer)
 
 
 def _scale(sigma: Level) -> Level:
