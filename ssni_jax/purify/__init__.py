@@ -42,6 +42,7 @@ from ssni_jax.purify.levels import (
     SsniSigmoid,
     StraightThrough,
 )
+from ssni_jax.purify.noise_conditioned import NoiseConditioned
 from ssni_jax.purify.noises import AsGiven, Diffused
 from ssni_jax.purify.predictors import Defense, Predictor, Undefended, predictor
 from ssni_jax.purify.purifier import Purifier
@@ -75,6 +76,7 @@ __all__ = [
     "NegativeMse",
     "Nested",
     "NoDeviation",
+    "NoiseConditioned",
     "Noised",
     "OutsideKept",
     "Plain",
