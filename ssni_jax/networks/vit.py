@@ -1,7 +1,7 @@
 """Vision transformers (Dosovitskiy et al. 2021, arXiv:2010.11929) and DeiT (Touvron et al. 2021, arXiv:2012.12877)."""
 
 import dataclasses
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -104,6 +104,7 @@ class Vit(nnx.Module):
         return jnp.concatenate([firsts, self.embed(patches(x, self.config.patch))], axis=1) + self.positions[...]
 
 
+@runtime_checkable
 class Tiled(Protocol):
     """What vision transformers share in their configs."""
 
