@@ -8,7 +8,7 @@ from ssni_jax.convert import stored_file
 from ssni_jax.convert.public_files import PUBLIC_FILES, PublicFile
 from ssni_jax.core.describe import describe
 from ssni_jax.core.types import Tree
-from ssni_jax.networks import Preprocessing
+from ssni_jax.networks.classifier import role_of
 from ssni_jax.purify import Calibration, ScoreNorm
 from ssni_jax.schedules import VP
 from ssni_jax.zoo import Pretrained
@@ -82,6 +82,6 @@ def published_in(value: Any) -> list[Published]:
 
 
 def _described(public: PublicFile) -> dict[str, Any]:
-    role = "preprocessing" if isinstance(public.around, Preprocessing) else "coefficients"
+    role = role_of(public.config, public.around)
     around = None if public.around is None else describe(public.around)
     return {"architecture": describe(public.config), "family": public.family, role: around}

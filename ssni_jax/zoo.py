@@ -24,6 +24,8 @@ from ssni_jax.networks import (
     IddpmCoefficients,
     InceptionConfig,
     LpipsConfig,
+    NoiseConditionedClassifier,
+    NoiseVitConfig,
     Preconditioned,
     PreprocessedClassifier,
     Preprocessing,
@@ -42,13 +44,14 @@ from ssni_jax.schedules import VE, VP, CosineVP, DiscreteVP
 
 NETWORKS = (
     *(SongUNetConfig, AdmUNetConfig),
-    *(WideResNetConfig, ResNetConfig, SqueezeNetConfig, VitConfig, InceptionConfig, LpipsConfig),
+    *(WideResNetConfig, ResNetConfig, SqueezeNetConfig, VitConfig, NoiseVitConfig, InceptionConfig, LpipsConfig),
 )
 AROUND = (
     *(EdmCoefficients, VpCoefficients, VeCoefficients, IddpmCoefficients, ConsistencyCoefficients),
     *(FlowCoefficients, Snapped, Preprocessing),
 )
 KINDS = {kind.__name__: kind for kind in (*NETWORKS, *AROUND, VP, VE, DiscreteVP, CosineVP)}
+ROLES = ("coefficients", "preprocessing", "conditioning")
 LARGEST = 2**15  # pixels of a side, or channels
 RESTORE, AGAIN = "restore it from its source", "write it again with `ssni calibrate`"
 
@@ -61,6 +64,7 @@ class StoredNetwork(TypedDict):
     fingerprint: str
     coefficients: NotRequired[dict[str, Any] | None]
     preprocessing: NotRequired[dict[str, Any] | None]
+    conditioning: NotRequired[dict[str, Any] | None]
     family: NotRequired[str]
 
 
@@ -232,7 +236,7 @@ def _network_outline(stored: Pretrained) -> Network:
 def _around(stored: Pretrained) -> dict[str, Any]:
     """What stands around a stored network."""
     about, file = stored.about(), stored_file(stored.path, ".json")
-    return {name: described(file, about, name) for name in ("coefficients", "preprocessing") if about.get(name)}
+    return {name: described(file, about, name) for name in ROLES if about.get(name)}
 
 
 def _shape(stored: Pretrained) -> tuple[Any, Any]:
@@ -261,9 +265,11 @@ def described(file: Path, about: Mapping[str, Any], part: str) -> Any:
 
 
 def wrapped(network: Network, around: Mapping[str, Any]) -> Tree:
-    """The network as what it was stored for: a denoiser, a classifier of [0, 1] images, or itself."""
+    """The network as what it was stored for: a denoiser, a classifier of [0, 1] images or of noisy ones, or itself."""
     if "coefficients" in around:
         return Preconditioned(network, around["coefficients"])
     if "preprocessing" in around:
         return PreprocessedClassifier(network, around["preprocessing"])
+    if "conditioning" in around:
+        return NoiseConditionedClassifier(network, around["conditioning"])
     return network

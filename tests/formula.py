@@ -6,7 +6,7 @@ import numpy as np
 
 from ssni_jax.convert import save_network
 from ssni_jax.core.describe import describe
-from ssni_jax.networks import Preprocessing
+from ssni_jax.networks.classifier import role_of
 from ssni_jax.networks.network import abstract, flat
 from ssni_jax.purify import Calibration
 from tests.reference.case import flax_weight
@@ -17,7 +17,7 @@ def store(network):
     public = network.public
     shapes = flat(abstract(public.config.make)[1])
     arrays = {name: filled(name, tuple(leaf.shape)).astype(leaf.dtype) for name, leaf in shapes.items()}
-    role = "preprocessing" if isinstance(public.around, Preprocessing) else "coefficients"
+    role = role_of(public.config, public.around)
     about = {"architecture": describe(public.config), role: describe(public.around), "family": public.family}
     save_network(network.path, arrays, {"name": network.name, "licence": public.licence, **about})
 

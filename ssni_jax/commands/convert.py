@@ -19,7 +19,7 @@ from ssni_jax.convert.selection import Choice, Selection, listed, state_dict
 from ssni_jax.convert.source import file_facts
 from ssni_jax.core.describe import describe
 from ssni_jax.files.names import check_file_name
-from ssni_jax.networks import Preprocessing
+from ssni_jax.networks.classifier import role_of
 
 ENDINGS = (".pth", ".pt", ".th", ".pkl", ".ckpt", ".bin", ".model", ".safetensors", ".msgpack")
 INDEX = ".index.json"
@@ -113,7 +113,7 @@ def _value(text: str) -> Any:
 
 def described(converted: Converted) -> dict[str, Any]:
     """The network and what stands around it, as the JSON holds them."""
-    role = "preprocessing" if isinstance(converted.around, Preprocessing) else "coefficients"
+    role = role_of(converted.config, converted.around)
     around = {"coefficients": None, "preprocessing": None, role: describe(converted.around)}
     return {"architecture": describe(converted.config), **around}
 

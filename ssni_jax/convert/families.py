@@ -13,6 +13,7 @@ from ssni_jax.convert.inception import FID_INCEPTION, TORCHVISION_INCEPTION
 from ssni_jax.convert.jcm import JCM
 from ssni_jax.convert.lpips import LPIPS
 from ssni_jax.convert.robustbench import DM_WIDE_RESNET, STANDARD
+from ssni_jax.convert.rrcm import RRCM
 from ssni_jax.convert.score_sde import SCORE_SDE
 from ssni_jax.convert.selection import Choice
 from ssni_jax.convert.torchvision import RESNET, SQUEEZENET
@@ -22,6 +23,7 @@ DENOISERS = (SCORE_SDE, EDM, GUIDED_DIFFUSION, IMPROVED_DIFFUSION, CONSISTENCY_M
 CLASSIFIERS = (
     *(STANDARD, DM_WIDE_RESNET, CIFAR_RESNET, RESNET, SQUEEZENET),
     *(timm.VIT, timm.DEIT, hugging_face.VIT, hugging_face.DEIT),
+    RRCM,
     *(FID_INCEPTION, TORCHVISION_INCEPTION),
 )
 FAMILIES = {family.name: family for family in (*DENOISERS, *CLASSIFIERS, LPIPS)}

@@ -127,13 +127,15 @@ def export(experiment: Training, module: nnx.Module, workdir: Path) -> Path:
     return path
 
 
+AROUND = ("coefficients", "preprocessing", "conditioning")
+
+
 def about(experiment: Training) -> dict:
     """What the JSON beside the weights says."""
     return {
         "name": experiment.name,
         "architecture": describe(experiment.network),
-        "coefficients": describe(getattr(experiment.loss, "coefficients", None)),
-        "preprocessing": describe(getattr(experiment.loss, "preprocessing", None)),
+        **{part: describe(getattr(experiment.loss, part, None)) for part in AROUND},
         "licence": experiment.licence,
         "date": datetime.date.today().isoformat(),
         "data": experiment.images.fingerprint,

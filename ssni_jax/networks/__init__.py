@@ -1,11 +1,12 @@
 """Networks, their preconditioning, and the value form in which they are passed around."""
 
 from ssni_jax.networks.adm_unet import AdmUNet, AdmUNetConfig
-from ssni_jax.networks.classifier import PreprocessedClassifier, Preprocessing
+from ssni_jax.networks.classifier import NoiseConditionedClassifier, PreprocessedClassifier, Preprocessing
 from ssni_jax.networks.distances import AbsoluteDifference, FeatureDistance, Perceptual, PseudoHuber, SquaredDifference
 from ssni_jax.networks.inception import Inception, InceptionConfig
 from ssni_jax.networks.lpips import Lpips, LpipsConfig
 from ssni_jax.networks.network import Network, abstract, flat, initial_state, make_network, make_rngs, n_params, unflat
+from ssni_jax.networks.noise_vit import NoiseVit, NoiseVitConfig
 from ssni_jax.networks.precondition import (
     Clipped,
     Coefficients,
@@ -43,6 +44,9 @@ __all__ = [
     "Lpips",
     "LpipsConfig",
     "Network",
+    "NoiseConditionedClassifier",
+    "NoiseVit",
+    "NoiseVitConfig",
     "Perceptual",
     "Preconditioned",
     "PreprocessedClassifier",

@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ssni_jax.core.arrays import over, to_diffusion_range
 from ssni_jax.core.interpolation import cubic_weights
 from ssni_jax.core.pytree import ADDED, pytree, static
-from ssni_jax.core.types import Images, Logits, Tree
+from ssni_jax.core.types import Images, Level, Logits, Tree
 from ssni_jax.networks.layers import Features, Maps
+from ssni_jax.networks.precondition import CoefficientFunction
 
 TORCH_CUBIC = "torch_cubic"
 INTERPOLATIONS = ("nearest", "linear", "cubic", "lanczos3", "lanczos5", TORCH_CUBIC)
@@ -97,3 +99,31 @@ class PreprocessedClassifier:
     def taps(self, x: Images) -> list[Maps]:
         """The network's intermediate features, from the first block to the last."""
         return self.network.method("taps")(self.preprocessing(x))
+
+
+@pytree
+class NoiseConditionedClassifier:
+    """A network of noisy images that is told their noise: images in [0, 1] plus noise `sigma` to logits.
+
+    The network reads c_in x and the label of 2 sigma, the noise in the [-1, 1] range; only those two of `coefficients`
+    are used (Lei et al. 2025, arXiv:2501.13094).
+    """
+
+    network: Tree
+    coefficients: CoefficientFunction
+
+    def __call__(self, x: Images, sigma: Level, **options: Any) -> Logits:
+        return self.network(*scaled(self.coefficients, to_diffusion_range(x), 2 * sigma), **options)
+
+
+def role_of(config: Any, around: Any) -> str:
+    """What stands around a stored network: its "preprocessing", its "conditioning", or a denoiser's "coefficients"."""
+    if isinstance(around, Preprocessing):
+        return "preprocessing"
+    return "conditioning" if getattr(config, "classifies_noisy_images", False) else "coefficients"
+
+
+def scaled(coefficients: CoefficientFunction, x: Images, sigma: Level) -> tuple[Images, Level]:
+    """What a noise-conditioned network reads of x in [-1, 1] with noise sigma: c_in x and the label."""
+    c = coefficients(sigma)
+    return over(c.in_, x) * x, c.noise

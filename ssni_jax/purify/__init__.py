@@ -49,6 +49,7 @@ from ssni_jax.purify.levels import (
     StraightThrough,
 )
 from ssni_jax.purify.mani_noise import ManiNoise
+from ssni_jax.purify.noise_conditioned import NoiseConditioned
 from ssni_jax.purify.noises import Amplified, AsGiven, Diffused, GivenNoise, Masked, NoiseAlone
 from ssni_jax.purify.predictors import Defense, Noisy, Predictor, Then, Undefended, predictor
 from ssni_jax.purify.purifier import Purifier
@@ -93,6 +94,7 @@ __all__ = [
     "Nested",
     "NoDeviation",
     "NoiseAlone",
+    "NoiseConditioned",
     "Noised",
     "Noisy",
     "Oracle",

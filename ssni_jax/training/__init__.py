@@ -1,6 +1,6 @@
 """Training: losses, one pure step, the loop and its hooks, checkpoints."""
 
-from ssni_jax.training.augment import Augment, Mirror, Shift
+from ssni_jax.training.augment import Augment, Grey, Jitter, Mirror, ResizedCrop, Shift
 from ssni_jax.training.bridge import Bridge, BridgeLoss
 from ssni_jax.training.checkpoint import Checkpoints
 from ssni_jax.training.consistency import (
@@ -20,8 +20,9 @@ from ssni_jax.training.flow import FlowMatchingLoss
 from ssni_jax.training.hooks import LeaveOnSignal, MetricsFile, Save, StopOnNan, usual_hooks
 from ssni_jax.training.loop import Hook, train
 from ssni_jax.training.losses import ClassificationLoss, DenoisingLoss
-from ssni_jax.training.optimizer import Adam, Optimizer, RAdam
-from ssni_jax.training.pairs import ConstantLevels, Doubling, Neighbours, Ratios, SquareRoot
+from ssni_jax.training.optimizer import Adam, LayerwiseDecay, Optimizer, RAdam
+from ssni_jax.training.pairs import ConstantLevels, Doubling, DoublingAhead, Neighbours, Ratios, SquareRoot
+from ssni_jax.training.representation import ConsistentClassification, RepresentationConsistency, RisingAverage
 from ssni_jax.training.start import begun_with
 from ssni_jax.training.state import TrainState, averaged, init_state, make_state
 from ssni_jax.training.step import TrainStep, compile_step, has_target, make_train_step
@@ -37,11 +38,16 @@ __all__ = [
     "ClassificationLoss",
     "ConsistencyFineTuning",
     "ConsistencyLoss",
+    "ConsistentClassification",
     "ConstantLevels",
     "DenoisingLoss",
     "Doubling",
+    "DoublingAhead",
     "FlowMatchingLoss",
+    "Grey",
     "Hook",
+    "Jitter",
+    "LayerwiseDecay",
     "LeaveOnSignal",
     "MetricsFile",
     "Mirror",
@@ -50,6 +56,9 @@ __all__ = [
     "Present",
     "RAdam",
     "Ratios",
+    "RepresentationConsistency",
+    "ResizedCrop",
+    "RisingAverage",
     "SameNoise",
     "Save",
     "Shift",

@@ -18,7 +18,7 @@ from ssni_jax.networks.distances import PseudoHuber, SquaredDifference
 from ssni_jax.networks.precondition import CoefficientFunction
 from ssni_jax.solvers import Heun
 from ssni_jax.training.augment import Augment, augmented
-from ssni_jax.training.losses import AUGMENT, DROPOUT, LEVEL, NOISE, LossValue, classes
+from ssni_jax.training.losses import AUGMENT, DROPOUT, LEVEL, NOISE, LossValue, classes, drawn_levels
 from ssni_jax.training.pairs import ConstantLevels, Curriculum, Doubling, Neighbours, Pairs, Ratios, Scalar, SquareRoot
 from ssni_jax.training.pairs import Step as StepNumber
 
@@ -153,8 +153,7 @@ class ConsistencyFineTuning:
 
     def levels(self, keys: Keys) -> Level:
         """Noise of each row's state, in the [-1, 1] range."""
-        drawn = jax.vmap(lambda key: jax.random.randint(key, (), 0, len(self.sigmas)))(keys)
-        return 2 * jnp.stack([jnp.asarray(sigma, jnp.float32) for sigma in self.sigmas])[drawn]
+        return 2 * drawn_levels(self.sigmas, keys)
 
 
 def consistency_distillation(

@@ -66,6 +66,12 @@ class ClassificationLoss:
         return jnp.mean(optax.softmax_cross_entropy(logits, target)), {"accuracy": accuracy}
 
 
+def drawn_levels(sigmas: tuple[float, ...], keys: Keys) -> Level:
+    """One of `sigmas` for each row."""
+    drawn = jax.vmap(lambda key: jax.random.randint(key, (), 0, len(sigmas)))(keys)
+    return jnp.stack([jnp.asarray(sigma, jnp.float32) for sigma in sigmas])[drawn]
+
+
 def classes(n: int, batch: dict[str, Array]) -> dict[str, Array]:
     """What a network of `n` classes is told beside the noise level; nothing for n = 0."""
     return {"class_labels": jax.nn.one_hot(batch["label"], n)} if n else {}

@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from typing import Protocol, runtime_checkable
+import re
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -74,6 +75,46 @@ class RAdam:
     def transform(self, n_steps: int) -> optax.GradientTransformation:
         """The optax transformation for a run of `n_steps`."""
         return _around(self, optax.scale_by_radam(self.b1, self.b2, self.eps), n_steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerwiseDecay:
+    """Another optimiser whose learning rate falls by `decay` per block of a transformer, from its head to its input.
+
+    Of n blocks, number i learns at decay^(n - i) of the rate, patches, class token and positions at decay^(n + 1), and
+    all else at the whole rate (Bao et al. 2022, arXiv:2106.08254).
+    """
+
+    optimizer: Adam
+    decay: float = 0.75
+
+    def __post_init__(self):
+        if not 0 < self.decay <= 1:
+            raise ValueError(
+                f"decay={self.decay} is a share of the rate of the next block; choose it above 0, up to 1."
+            )
+
+    def transform(self, n_steps: int) -> optax.GradientTransformation:
+        """The optax transformation for a run of `n_steps`."""
+        return optax.chain(self.optimizer.transform(n_steps), optax.stateless(self._scaled))
+
+    def _scaled(self, updates: Tree, params: Tree) -> Tree:
+        depth = 1 + max((block for path, _ in jax.tree.leaves_with_path(updates) if (block := _block(path)) >= 0))
+        return jax.tree.map_with_path(lambda path, v: v * self.decay ** _below(path, depth), updates)
+
+
+def _block(path: tuple[Any, ...]) -> int:
+    """The number of the block that holds a parameter, -1 outside of blocks."""
+    names = [str(getattr(entry, "key", "")) for entry in path]
+    numbers = [int(name.removeprefix("block")) for name in names if re.fullmatch(r"block\d+", name)]
+    return numbers[0] if numbers else -1
+
+
+def _below(path: tuple[Any, ...], depth: int) -> int:
+    """How many blocks a parameter lies below the head, of `depth`."""
+    if _block(path) >= 0:
+        return depth - _block(path)
+    return depth + 1 if str(getattr(path[0], "key", "")) in ("embed", "cls", "dist", "positions") else 0
 
 
 def _around(value: Adam | RAdam, scale: optax.GradientTransformation, n_steps: int) -> optax.GradientTransformation:

@@ -77,6 +77,22 @@ class Doubling:
 
 
 @pytree
+class DoublingAhead:
+    """rRCM's number of levels (Lei et al. 2025, code): s0 + 1 at the first step only, then doubled a stage early.
+
+    min(s0 2^ceil(k / K'), s1) + 1 after k of K steps, K' = ceil(K / log2(ceil(s1 / s0) + 1)).
+    """
+
+    s0: int = static(default=20)
+    s1: int = static(default=80)
+
+    def __call__(self, step: Step, n_steps: int) -> Scalar:
+        stage = math.ceil(n_steps / math.log2(math.ceil(self.s1 / self.s0) + 1))
+        doublings = jnp.ceil(step / stage)
+        return jnp.minimum(self.s0 * jnp.exp2(doublings), self.s1) + 1
+
+
+@pytree
 class Neighbours:
     """Adjacent levels of EDM's grid (Karras et al. 2022, eq. 5), ever closer as `curriculum` adds levels.
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssni_jax.training import Adam, Optimizer, RAdam
+from ssni_jax.training import Adam, LayerwiseDecay, Optimizer, RAdam
 
 PARAMS = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
 GRADIENT = {"kernel": jnp.full((2, 2), 3.0), "bias": jnp.full(2, -4.0)}
@@ -94,3 +94,16 @@ def test_every_optimizer_decays_clips_and_changes_its_rate_alike(kind):
 def test_impossible_settings_are_refused(kind, bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         kind(**bad)
+
+
+def test_layerwise_decay_slows_what_lies_further_from_the_head():
+    blocks = {f"block{i}": {"kernel": jnp.ones((2, 2))} for i in range(2)}
+    params = {"blocks": blocks, "embed": {"kernel": jnp.ones((2, 2))}, "cls": jnp.ones(2), "head": jnp.ones((2, 2))}
+    tx = LayerwiseDecay(Adam(0.01), decay=0.5).transform(10)
+    update, _ = tx.update(jax.tree.map(jnp.ones_like, params), tx.init(params), params)
+    rates = {"embed": 1 / 8, "cls": 1 / 8, "head": 1}
+    for name, rate in rates.items():
+        np.testing.assert_allclose(jax.tree.leaves(update[name])[0], -0.01 * rate, rtol=1e-4)
+    np.testing.assert_allclose(update["blocks"]["block0"]["kernel"], -0.01 / 4, rtol=1e-4)
+    np.testing.assert_allclose(update["blocks"]["block1"]["kernel"], -0.01 / 2, rtol=1e-4)
+    assert isinstance(LayerwiseDecay(Adam()), Optimizer)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from ssni_jax.training import ConstantLevels, Doubling, Neighbours, Ratios, SquareRoot
+from ssni_jax.training import ConstantLevels, Doubling, DoublingAhead, Neighbours, Ratios, SquareRoot
 
 KEYS = jax.random.split(jax.random.key(0), 4000)
 
@@ -14,7 +14,8 @@ def at(pairs, step=0, n_steps=100):
 
 
 @pytest.mark.parametrize(
-    ("curriculum", "first", "last"), [(ConstantLevels(18), 18, 18), (SquareRoot(), 2, 151), (Doubling(), 11, 1281)]
+    ("curriculum", "first", "last"),
+    [(ConstantLevels(18), 18, 18), (SquareRoot(), 2, 151), (Doubling(), 11, 1281), (DoublingAhead(), 21, 81)],
 )
 def test_a_curriculum_has_its_published_ends_and_never_falls(curriculum, first, last):
     n = [float(curriculum(jnp.asarray(step), 400)) for step in range(0, 401, 20)]
