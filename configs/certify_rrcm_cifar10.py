@@ -1,4 +1,4 @@
-"""rRCM-B's certificates on CIFAR-10 (Lei et al. 2025, arXiv:2501.13094): one network for each smoothing noise, no purifier.
+"""rRCM-B's certificates on CIFAR-10 (Lei et al. 2025, arXiv:2501.13094): one network for each noise, no purifier.
 
 N0 = 100, N = 100,000, alpha = 0.001 and the first 500 test images, as its code does. The weights are those of
 `configs/finetune_rrcm_cifar10.py`, trained once per noise.

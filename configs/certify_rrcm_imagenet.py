@@ -1,4 +1,4 @@
-"""rRCM-B's certificates on ImageNet (Lei et al. 2025, arXiv:2501.13094): one network for each smoothing noise, no purifier.
+"""rRCM-B's certificates on ImageNet (Lei et al. 2025, arXiv:2501.13094): one network for each noise, no purifier.
 
 N0 = 100, N = 10,000 and alpha = 0.001 on 500 validation images, every 100th. The weights are those of
 `configs/finetune_rrcm_imagenet.py`, trained once per noise.

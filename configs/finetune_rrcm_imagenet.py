@@ -1,8 +1,8 @@
 """rRCM-B's fine-tuning on ImageNet for one smoothing noise (Lei et al. 2025, arXiv:2501.13094; jiachenlei/rRCM).
 
-For sigma 0.25: 150 epochs at a batch of 1024, label smoothing 0.1. Mixup 0.8, CutMix 1.0 and RandAugment of the released
-run are not built; crops of 0.4 to 1 of the area are its "strong" augmentation. Sigma 0.5 had 50 epochs at 2048 and weight
-20, sigma 1.0 150 epochs at 256, learning rate 1e-4 (of a batch of 256) and weight 20.
+For sigma 0.25: 150 epochs at a batch of 1024, label smoothing 0.1. Mixup 0.8, CutMix 1.0 and RandAugment of
+the released run are not built; crops of 0.4 to 1 of the area are its "strong" augmentation. Sigma 0.5 had 50 epochs at
+2048 and weight 20, sigma 1.0 150 epochs at 256, learning rate 1e-4 (of a batch of 256) and weight 20.
 """
 
 from ssni_jax.data import ImageFolder

@@ -1,7 +1,7 @@
 """rRCM-B's pre-training on CIFAR-10 as released (Lei et al. 2025, arXiv:2501.13094; jiachenlei/rRCM).
 
-Two transformations of the released views are not built: blur and solarisation. Its colour jitter also changes hue. It trained
-in float16; here matrix products are bfloat16.
+Two transformations of the released views are not built: blur and solarisation. Its colour jitter also changes hue.
+It trained in float16; here matrix products are bfloat16.
 """
 
 from ssni_jax.data import Npz

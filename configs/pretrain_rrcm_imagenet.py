@@ -1,7 +1,7 @@
 """rRCM-B's pre-training on ImageNet as released (Lei et al. 2025, arXiv:2501.13094; jiachenlei/rRCM): 32 GPUs there.
 
-Blur, solarisation and hue of the released views are not built, and the patch embedding learns here, where the released code
-holds it at its initialisation.
+Blur, solarisation and hue of the released views are not built, and the patch embedding learns here, where the
+released code holds it at its initialisation.
 """
 
 from ssni_jax.data import ImageFolder
