@@ -52,10 +52,10 @@ def test_on_gaussian_data_the_likeliest_image_is_the_mean(likelier):
 
 def test_scoreopt_n_ends_where_the_noise_is_found_and_nothing_of_a_gaussian_image_is_left():
     """(x - D(x)) / s = n at x = n (std^2 + s^2) / s, where the estimate is std^2 n / s."""
-    done = run(scoreopt_n(Gaussian(STD), sigma=SIGMA, n_steps=N_STEPS, learning_rate=0.1), keys(B), images(B))
-    noise = 2 * (done.noised - images(B)) / SIGMA
-    np.testing.assert_allclose(2 * done.image - 1, STD**2 / SIGMA * noise, atol=0.02)
-    assert jnp.all(done.n_calls == 3 * N_STEPS + 1)
+    purified = run(scoreopt_n(Gaussian(STD), sigma=SIGMA, n_steps=N_STEPS, learning_rate=0.1), keys(B), images(B))
+    noise = 2 * (purified.noised - images(B)) / SIGMA
+    np.testing.assert_allclose(2 * purified.image - 1, STD**2 / SIGMA * noise, atol=0.02)
+    assert jnp.all(purified.n_calls == 3 * N_STEPS + 1)
 
 
 def test_the_gradient_through_several_steps_is_that_of_finite_differences():

@@ -32,30 +32,30 @@ def test_it_leads_from_the_noised_adversary_to_the_clean_image():
 
 
 def test_the_state_and_its_target_are_those_of_the_released_loss():
-    made, a, at_end = bridge(0.06), float(VP().scale(jnp.asarray(0.06))) ** 2, float(VP().scale(jnp.asarray(0.15))) ** 2
-    gap, state = ADVERSARIAL - X, made.between(X, ADVERSARIAL)
-    moved = np.sqrt(a) * X + np.sqrt(1 - a) * made.noise + gap * at_end * (1 - a) / ((1 - at_end) * np.sqrt(a))
+    path, a, at_end = bridge(0.06), float(VP().scale(jnp.asarray(0.06))) ** 2, float(VP().scale(jnp.asarray(0.15))) ** 2
+    gap, state = ADVERSARIAL - X, path.between(X, ADVERSARIAL)
+    moved = np.sqrt(a) * X + np.sqrt(1 - a) * path.noise + gap * at_end * (1 - a) / ((1 - at_end) * np.sqrt(a))
     np.testing.assert_allclose(np.sqrt(a) * state, moved, atol=1e-5)
-    target = made.noise + gap * np.sqrt(1 / a - 1) * at_end / (1 - at_end)
-    np.testing.assert_allclose((state - X) / over(made.sigma, X), target, atol=1e-4)
+    target = path.noise + gap * np.sqrt(1 / a - 1) * at_end / (1 - at_end)
+    np.testing.assert_allclose((state - X) / over(path.sigma, X), target, atol=1e-4)
 
 
 def test_times_lie_below_a_horizon_of_each_row():
-    made = jax.jit(LOSS.drawn)(keys(B), X)
+    path = jax.jit(LOSS.drawn)(keys(B), X)
     low, high = (VP().sigma(jnp.asarray(t)) for t in (0.1, 0.2))
-    assert np.all((made.sigma < made.end) & (made.end >= low) & (made.end <= high)) and len(set(made.end.tolist())) == B
+    assert np.all((path.sigma < path.end) & (path.end >= low) & (path.end <= high)) and len(set(path.end.tolist())) == B
 
 
 def test_the_adversary_is_near_and_leads_the_estimate_away_from_its_class():
-    made, y, denoise = bridge(0.14), jnp.zeros(B, jnp.int32), Gaussian()
-    found = jax.jit(lambda x: LOSS.adversary(keys(B), denoise, made, x, y))(X)
-    assert np.max(np.abs(found - X)) <= 2 * EPS + 1e-6 and np.max(np.abs(found)) <= 1
+    path, y, denoise = bridge(0.14), jnp.zeros(B, jnp.int32), Gaussian()
+    adversarial = jax.jit(lambda x: LOSS.adversary(keys(B), denoise, path, x, y))(X)
+    assert np.max(np.abs(adversarial - X)) <= 2 * EPS + 1e-6 and np.max(np.abs(adversarial)) <= 1
 
     def share(x):
-        logits = CLASSIFY(to_unit_range(denoise(made.between(X, x), made.sigma)))
+        logits = CLASSIFY(to_unit_range(denoise(path.between(X, x), path.sigma)))
         return jax.nn.softmax(logits)[:, 0]
 
-    assert np.all(share(found) < share(X))
+    assert np.all(share(adversarial) < share(X))
 
 
 def test_without_an_adversary_it_is_the_denoising_loss():

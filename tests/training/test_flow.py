@@ -38,8 +38,8 @@ def test_the_loss_of_the_exact_velocity_is_its_expectation():
 def test_flowpure_takes_eulers_steps_of_the_flow():
     """x + v dt in equal steps of time, from the time at which the noise is the purifier's."""
     purifier = flowpure(Preconditioned(velocity, FlowCoefficients(NOISE)), sigma=0.15, n_steps=3)
-    done = jax.jit(lambda x: purifier.run(keys(2), x))(images(2))
-    x, times = 2 * done.noised - 1, np.linspace(1 - 0.3 / NOISE, 1, 4)
+    purified = jax.jit(lambda x: purifier.run(keys(2), x))(images(2))
+    x, times = 2 * purified.noised - 1, np.linspace(1 - 0.3 / NOISE, 1, 4)
     for t, later in itertools.pairwise(times):
         x = x + (later - t) * velocity(x, jnp.full(2, t, jnp.float32))
-    np.testing.assert_allclose(2 * done.image - 1, x, atol=1e-5)
+    np.testing.assert_allclose(2 * purified.image - 1, x, atol=1e-5)
