@@ -1,7 +1,8 @@
 """rRCM-B's fine-tuning on CIFAR-10 for one smoothing noise (Lei et al. 2025, arXiv:2501.13094; jiachenlei/rRCM).
 
 As released for sigma 0.25; for 0.5 add `--loss.sigmas 0.5 --loss.weight 20`, and for 1.0
-`--loss.sigmas 1.0 --loss.weight 20 --optimizer.decay 0.65`. Learning rate 2e-4 at a batch of 256 becomes 8e-4 at 1024, over 100 epochs of which 10 rise.
+`--loss.sigmas 1.0 --loss.weight 20 --optimizer.decay 0.65`. Learning rate 2e-4 at a batch of 256 becomes 8e-4 at 1024,
+over 100 epochs of which 10 rise.
 """
 
 from ssni_jax.data import Npz
