@@ -213,6 +213,7 @@ def bases():
         "diffap": diffap(denoise, guide=EstimateTowards(NegativeMse(), Fading(2.0)), n_steps=3),
         "mimicdiffusion": mimicdiffusion(denoise, n_steps=3),
         "lm": likelihood_maximization(denoise, n_steps=3),
+        "lm_by_steps": likelihood_maximization_by_steps(denoise, n_steps=4),
         "scoreopt_n": scoreopt_n(denoise, n_steps=3),
     }
 
@@ -244,12 +245,11 @@ ADAPTIVE_BASES = ("diffpure_ddpm", "rounds", "integer_steps", "consistency", "gd
 @functools.cache
 def recipes():
     """Every fixed-level method, and both SSNI variants over a few that differ in grid, schedule, rounds and guide."""
-    denoise, fixed = two_modes(), bases()
+    fixed = bases()
     over = {"ssni_n": over_n, "ssni_l": over_l}
     adaptive = {f"{name} {base}": wrap(fixed[base]) for name, wrap in over.items() for base in ADAPTIVE_BASES}
-    by_steps = over_n(likelihood_maximization_by_steps(denoise, n_steps=4))
-    adaptive |= {"ssni_monotone rounds": over_monotone(fixed["rounds"]), "ssni_n lm_by_steps": by_steps}
-    return {**fixed, **adaptive, "ssni_n scoreopt_n": over_n(fixed["scoreopt_n"])}
+    adaptive |= {f"ssni_n {base}": over_n(fixed[base]) for base in ("scoreopt_n", "lm_by_steps")}
+    return {**fixed, **adaptive, "ssni_monotone rounds": over_monotone(fixed["rounds"])}
 
 
 @functools.cache

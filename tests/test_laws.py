@@ -36,7 +36,7 @@ EQUAL = {"atol": 1e-6, "rtol": 1e-5}
 # form in tests/solvers/test_optimise.py, and mimicdiffusion the steps of "from_noise" under the guide of "diffap".
 ALSO_SLOW = (
     *("ssni_l diffpure_ddpm", "ssni_l consistency", "ssni_l integer_steps", "ssni_l ringed", "gns_released"),
-    *("mani_pure", "scoreopt_n", "ssni_n scoreopt_n", "mimicdiffusion"),
+    *("mani_pure", "scoreopt_n", "ssni_n scoreopt_n", "lm_by_steps", "mimicdiffusion"),
 )
 
 

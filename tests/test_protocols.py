@@ -121,6 +121,7 @@ from ssni_jax.purify import (
     Nested,
     NoDeviation,
     NoiseAlone,
+    NoiseConditioned,
     Noised,
     Noisy,
     Oracle,
@@ -282,7 +283,7 @@ VALUES = {
     Purify: (*recipes().values(), Identity(), Bpda(PURIFIER)),
     Predict: (
         *(Vote(DEFENSE), Vote(DEFENSE).hold(keys(2), images(2)), DEFENSE, Undefended(Gaussian()), Predictor()),
-        *(THEN, Noisy(Gaussian())),
+        *(THEN, Noisy(Gaussian()), NoiseConditioned(Gaussian())),
     ),
     Measurable: (Vote(DEFENSE), DEFENSE, THEN),
     Differentiation: (

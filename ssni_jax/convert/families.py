@@ -23,10 +23,9 @@ DENOISERS = (SCORE_SDE, EDM, GUIDED_DIFFUSION, IMPROVED_DIFFUSION, CONSISTENCY_M
 CLASSIFIERS = (
     *(STANDARD, DM_WIDE_RESNET, CIFAR_RESNET, RESNET, SQUEEZENET),
     *(timm.VIT, timm.DEIT, hugging_face.VIT, hugging_face.DEIT),
-    RRCM,
     *(FID_INCEPTION, TORCHVISION_INCEPTION),
 )
-FAMILIES = {family.name: family for family in (*DENOISERS, *CLASSIFIERS, LPIPS)}
+FAMILIES = {family.name: family for family in (*DENOISERS, *CLASSIFIERS, RRCM, LPIPS)}
 
 
 def family_named(name: str) -> Family:
