@@ -4,13 +4,20 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from concurrent.futures import Future
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
 from ssni_jax.evals.sharing import pattern_of
 
 LARGEST = 24  # programs kept; those of a large network take much memory
+
+
+@runtime_checkable
+class Programs(Protocol):
+    """Where a job gets its programs: compiled ones, or a plan, which notes what each takes and runs none."""
+
+    def compiled(self, name: Hashable, function: Any, *args: Any) -> Any: ...
 
 
 class CompiledPrograms:
