@@ -18,7 +18,7 @@ from ssni_jax.core.types import Keys, Tree
 from ssni_jax.dist import agree, global_rows, local_rows
 from ssni_jax.evals.attacked import Chunk, ChunkSummary, Driver, make_driver
 from ssni_jax.files.atomic import read_arrays, write_arrays
-from ssni_jax.jobs.programs import Programs
+from ssni_jax.jobs.programs import ProgramSource
 from ssni_jax.jobs.run import Pause, WorkUnit
 
 SAVE_EVERY_S = 60.0
@@ -81,7 +81,7 @@ class Attacking:
     """
 
     def __init__(
-        self, mesh: Mesh, attack: Attack, objective: Objective, workdir: Path, programs: Programs, *,
+        self, mesh: Mesh, attack: Attack, objective: Objective, workdir: Path, programs: ProgramSource, *,
         falls_at: float | None = None, judge_every: int | None = None, finish: Callable[[Any, Any], Any] | None = None,
     ):  # fmt: skip
         self.attack, self.objective, self.mesh, self.workdir = attack, objective, mesh, workdir
@@ -94,8 +94,8 @@ class Attacking:
         other.attack = attack
         return other
 
-    def compile(self, keys: Keys, x: Any, y: Any) -> None:
-        """Compiles all that `run` calls, once."""
+    def compile(self, keys: Any, x: Any, y: Any) -> None:
+        """Compiles all that `run` calls, once, for rows like these, which may be shapes."""
         if self.is_compiled:
             return
         values, n_chunk = (self.attack, self.objective, keys), self.driver.n_chunk

@@ -18,7 +18,7 @@ from ssni_jax.jobs.attack import Attacking, AttackRun, header_of
 from ssni_jax.jobs.evaluation_job import ATTACK, ITERATE, EvaluationJob
 from ssni_jax.jobs.kept_images import as_stored
 from ssni_jax.jobs.outcome import Batch, Outcome
-from ssni_jax.jobs.programs import Programs, structure_of
+from ssni_jax.jobs.programs import ProgramSource, structure_of
 from ssni_jax.jobs.run import Pause, WorkUnit
 from ssni_jax.journal.ensemble import STAGE, Stages
 from ssni_jax.journal.evaluation import EVALUATED, RESTORE
@@ -50,7 +50,7 @@ class EnsembleJob(EvaluationJob):
         attack: Ensemble,
         journal: Journal,
         command: str,
-        programs: Programs | None = None,
+        programs: ProgramSource | None = None,
         mesh: Mesh | None = None,
     ):
         super().__init__(experiment, predict, None, journal, command, programs, mesh)

@@ -23,7 +23,7 @@ from ssni_jax.jobs.attack import Answer, Attacking, AttackRun, header_of
 from ssni_jax.jobs.kept_images import as_stored, in_eight_bits, room_for
 from ssni_jax.jobs.level_curves import level_curves
 from ssni_jax.jobs.outcome import Batch, Outcome, as_record, judgement, save_stages
-from ssni_jax.jobs.programs import CompiledPrograms, Programs
+from ssni_jax.jobs.programs import CompiledPrograms, ProgramSource
 from ssni_jax.jobs.run import Pause, WorkUnit
 from ssni_jax.jobs.sharing import ALL
 from ssni_jax.jobs.work_unit import missing_blocks
@@ -53,7 +53,7 @@ class EvaluationJob:
         attack: Any,
         journal: Journal,
         command: str,
-        programs: Programs | None = None,
+        programs: ProgramSource | None = None,
         mesh: Mesh | None = None,
     ):
         self.experiment, self.predict, self.journal, self.command = experiment, predict, journal, command

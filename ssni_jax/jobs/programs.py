@@ -14,7 +14,7 @@ LARGEST = 24  # programs kept; those of a large network take much memory
 
 
 @runtime_checkable
-class Programs(Protocol):
+class ProgramSource(Protocol):
     """Where a job gets its programs: compiled ones, or a plan, which notes what each takes and runs none."""
 
     def compiled(self, name: Hashable, function: Any, *args: Any) -> Any: ...
