@@ -5,11 +5,15 @@ import runpy
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from ssni_jax.attacks import L2, Linf, Objective, Pgd
+from ssni_jax.dist import make_mesh
 from ssni_jax.experiments.fit import fitted
+from ssni_jax.jobs import evaluate as evaluate_module
+from ssni_jax.jobs import evaluation_job as job_module
 from ssni_jax.jobs.evaluate import evaluate
 from ssni_jax.journal.evaluation import load_evaluated
 from ssni_jax.lifecycle import Stopper
@@ -72,7 +76,9 @@ def test_a_row_of_cifar10_attacks_and_judges(config, choices, threat, gradient, 
 
 
 @pytest.mark.slow
-def test_the_row_of_adm_256_purifies_and_classifies(data_of_configs, tmp_path):
+def test_the_row_of_adm_256_purifies_and_classifies(data_of_configs, tmp_path, monkeypatch):
+    for module in (job_module, evaluate_module):  # a copy of the weights for each of eight devices would take 18 GB
+        monkeypatch.setattr(module, "make_mesh", lambda: make_mesh(devices=jax.devices()[:1]))
     evaluation = row("imagenet_diffpure", ssni="N", protocol="exact", dtype="float32")
     folder = shutil.copytree(evaluation.images.path, tmp_path / "pair") / "n01440764"
     shutil.copy(folder / "0.png", folder / "1.png")
