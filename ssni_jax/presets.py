@@ -85,32 +85,18 @@ def digits_consistency() -> Defense:
 
 def digits_mani_pure() -> Defense:
     """MANI-Pure in 20 steps; of the digits' frequencies it keeps those within a radius of one."""
-    return Defense(_mani_pure(), CLASSIFIER)
-
-
-def digits_mani_pure_ssni_n() -> Defense:
-    """MANI-Pure with SSNI-N's sigmoid reweighting."""
-    return Defense(_ssni_n(_mani_pure()), CLASSIFIER)
+    purify = recipes.mani_pure(SCORE, guide=LowFrequencies(1.0, 1.0, 0.3), t_star=T_STAR, n_steps=20)
+    return Defense(purify, CLASSIFIER)
 
 
 def digits_ringed() -> Defense:
     """Amplified noise, churned steps and a ring around the input: ours, after the abstract of NADD."""
-    return Defense(_ringed(), CLASSIFIER)
-
-
-def digits_ringed_ssni_n() -> Defense:
-    """The ringed purifier with SSNI-N's sigmoid reweighting."""
-    return Defense(_ssni_n(_ringed()), CLASSIFIER)
+    return Defense(recipes.ringed(SCORE, t_star=T_STAR), CLASSIFIER)
 
 
 def digits_lm() -> Defense:
     """Likelihood maximisation: five steps of Adam towards an image that the denoiser leaves as it is."""
     return Defense(recipes.likelihood_maximization(SCORE), CLASSIFIER)
-
-
-def digits_lm_ssni_n() -> Defense:
-    """Likelihood maximisation, the range of its noise chosen by SSNI-N."""
-    return Defense(_ssni_n(recipes.likelihood_maximization(SCORE)), CLASSIFIER)
 
 
 def digits_lm_steps_ssni_n() -> Defense:
@@ -123,29 +109,14 @@ def digits_scoreopt_o() -> Defense:
     return Defense(recipes.scoreopt_o(SCORE), CLASSIFIER)
 
 
-def digits_scoreopt_o_ssni_n() -> Defense:
-    """ScoreOpt-O, the range of its noise chosen by SSNI-N."""
-    return Defense(_ssni_n(recipes.scoreopt_o(SCORE)), CLASSIFIER)
-
-
 def digits_scoreopt_n() -> Defense:
     """ScoreOpt-N's five steps on a noised image, and the denoiser's estimate."""
     return Defense(recipes.scoreopt_n(SCORE), CLASSIFIER)
 
 
-def digits_scoreopt_n_ssni_n() -> Defense:
-    """ScoreOpt-N, its noise chosen by SSNI-N."""
-    return Defense(_ssni_n(recipes.scoreopt_n(SCORE)), CLASSIFIER)
-
-
 def digits_diffap() -> Defense:
     """DiffAP's five steps from the top; its mediator has the paper's strength a pixel, of which digits have fewer."""
     return Defense(recipes.diffap(SCORE, guide=MEDIATOR), CLASSIFIER)
-
-
-def digits_diffap_ssni_n() -> Defense:
-    """DiffAP from a time chosen by SSNI-N."""
-    return Defense(_ssni_n(recipes.diffap(SCORE, guide=MEDIATOR)), CLASSIFIER)
 
 
 def digits_mimicdiffusion() -> Defense:
@@ -158,27 +129,33 @@ def digits_diffsmooth() -> Then:
     return recipes.diffsmooth(SCORE, CLASSIFIER, sigma=0.17, local=0.08, schedule=VP())
 
 
-def digits_diffsmooth_ssni_n() -> Then:
-    """DiffSmooth, its first noise chosen by SSNI-N."""
-    return digits_diffsmooth().map_purify(_ssni_n)
-
-
 def _base() -> Purifier:
     return recipes.diffpure_ddpm(SCORE, t_star=T_STAR)
-
-
-def _mani_pure() -> Purifier:
-    return recipes.mani_pure(SCORE, guide=LowFrequencies(1.0, 1.0, 0.3), t_star=T_STAR, n_steps=20)
-
-
-def _ringed() -> Purifier:
-    return recipes.ringed(SCORE, t_star=T_STAR)
 
 
 def _ssni_n(base: Purifier) -> Purifier:
     return recipes.ssni_n(base, SCORE.calibration(), tau=TAU, bias=BIAS)
 
 
+def _under_ssni_n(name: str, make: Callable[[], Defense | Then], chosen: str) -> Callable[[], Predictor]:
+    """A preset whose `chosen` quantity SSNI-N gives."""
+
+    def reweighted() -> Predictor:
+        return make().map_purify(_ssni_n)
+
+    reweighted.__doc__ = f"{name}, {chosen} given by SSNI-N."
+    return reweighted
+
+
+UNDER_SSNI_N = {
+    "digits-mani-pure": _under_ssni_n("MANI-Pure", digits_mani_pure, "its time"),
+    "digits-ringed": _under_ssni_n("The ringed purifier", digits_ringed, "its time"),
+    "digits-lm": _under_ssni_n("Likelihood maximisation", digits_lm, "the range of its noise"),
+    "digits-scoreopt-o": _under_ssni_n("ScoreOpt-O", digits_scoreopt_o, "the range of its noise"),
+    "digits-scoreopt-n": _under_ssni_n("ScoreOpt-N", digits_scoreopt_n, "its noise"),
+    "digits-diffap": _under_ssni_n("DiffAP", digits_diffap, "the time at which it begins"),
+    "digits-diffsmooth": _under_ssni_n("DiffSmooth", digits_diffsmooth, "its first noise"),
+}
 PRESETS: dict[str, Callable[[], Predictor]] = {
     "digits-undefended": digits_undefended,
     "digits-diffpure": digits_diffpure,
@@ -190,21 +167,15 @@ PRESETS: dict[str, Callable[[], Predictor]] = {
     "digits-pf-ode": digits_pf_ode,
     "digits-consistency": digits_consistency,
     "digits-mani-pure": digits_mani_pure,
-    "digits-mani-pure-ssni-n": digits_mani_pure_ssni_n,
     "digits-ringed": digits_ringed,
-    "digits-ringed-ssni-n": digits_ringed_ssni_n,
     "digits-lm": digits_lm,
-    "digits-lm-ssni-n": digits_lm_ssni_n,
     "digits-lm-steps-ssni-n": digits_lm_steps_ssni_n,
     "digits-scoreopt-o": digits_scoreopt_o,
-    "digits-scoreopt-o-ssni-n": digits_scoreopt_o_ssni_n,
     "digits-scoreopt-n": digits_scoreopt_n,
-    "digits-scoreopt-n-ssni-n": digits_scoreopt_n_ssni_n,
     "digits-diffap": digits_diffap,
-    "digits-diffap-ssni-n": digits_diffap_ssni_n,
     "digits-mimicdiffusion": digits_mimicdiffusion,
     "digits-diffsmooth": digits_diffsmooth,
-    "digits-diffsmooth-ssni-n": digits_diffsmooth_ssni_n,
+    **{f"{name}-ssni-n": make for name, make in UNDER_SSNI_N.items()},
 }
 
 SIGMAS = {0.25: 7, 0.5: 8, 1.0: 9}  # smoothing noise, and steps of the ODE below it

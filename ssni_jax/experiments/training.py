@@ -12,7 +12,7 @@ from ssni_jax.data.labels import check_labels
 from ssni_jax.experiments.field_types import check_types
 from ssni_jax.experiments.selection import check_positive, check_seeds
 from ssni_jax.files.names import check_file_name
-from ssni_jax.training import Adam, BridgeLoss, ClassificationLoss, ConsistentClassification, Optimizer
+from ssni_jax.training import Adam, Optimizer
 
 
 @runtime_checkable
@@ -62,7 +62,7 @@ class Training:
         check_bounds(self)
         check_positive(self, "batch_size", "n_steps", "n_accumulate", "every", "save_every")
         check_seeds(self, "seed")
-        if isinstance(self.loss, ClassificationLoss | ConsistentClassification | BridgeLoss):
+        if getattr(self.loss, "needs_labels", False):
             check_labels(self.images, ())
 
     @property

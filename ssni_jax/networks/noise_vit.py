@@ -9,9 +9,8 @@ from flax import nnx
 
 from ssni_jax.core.types import Images, Keys, Level, Logits
 from ssni_jax.networks.adm_unet import timestep_embedding
-from ssni_jax.networks.choices import DTYPES, check_choices
 from ssni_jax.networks.layers import BatchNorm, Features, LayerNorm, Linear, dropout, folded
-from ssni_jax.networks.vit import INIT, Tokens, VitBlock, check_tiling, patches
+from ssni_jax.networks.vit import INIT, Tokens, VitBlock, VitConfig, patches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +41,13 @@ class NoiseVitConfig:
     classifies_noisy_images: ClassVar = True
 
     def __post_init__(self):
-        check_tiling(self)
-        check_choices(self, {"dtype": DTYPES})
+        self.transformer  # noqa: B018 - refuses a shape that does not fit
+
+    @property
+    def transformer(self) -> VitConfig:
+        """The shape of the blocks."""
+        sizes = (self.resolution, self.patch, self.width, self.depth, self.n_heads, self.mlp_width)
+        return VitConfig(*sizes, eps=self.eps, dropout=self.dropout, dtype=self.dtype)
 
     @property
     def n_tokens(self) -> int:
@@ -67,10 +71,8 @@ class NoiseVit(nnx.Module):
         self.embed = Linear(config.patch**2 * config.in_channels, width, rngs=rngs, dtype=dtype)
         self.cls = nnx.Param(1e-6 * jax.random.normal(rngs.params(), (width,)))
         self.positions = nnx.Param(INIT(rngs.params(), (config.n_tokens, width)))
-        blocks = {
-            f"block{index}": VitBlock(config, rngs=rngs, qkv_bias=config.qkv_bias) for index in range(config.depth)
-        }
-        self.blocks = nnx.Dict(blocks)
+        blocks = [VitBlock(config.transformer, rngs=rngs, qkv_bias=config.qkv_bias) for _ in range(config.depth)]
+        self.blocks = nnx.Dict({f"block{index}": block for index, block in enumerate(blocks)})
         self.norm = LayerNorm(width, eps=config.eps)
         self.projection = Projection(config, rngs=rngs)
         self.head = Linear(width, config.n_classes, rngs=rngs, init=INIT) if config.n_classes else None

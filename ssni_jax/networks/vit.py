@@ -1,7 +1,6 @@
 """Vision transformers (Dosovitskiy et al. 2021, arXiv:2010.11929) and DeiT (Touvron et al. 2021, arXiv:2012.12877)."""
 
 import dataclasses
-from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -40,8 +39,11 @@ class VitConfig:
     dtype: str = "float32"
 
     def __post_init__(self):
-        check_tiling(self)
+        if self.patch < 1 or self.resolution < 1 or self.resolution % self.patch:
+            raise ValueError(f"patches of {self.patch} do not tile {self.resolution} pixels: choose a divisor of it")
         check_choices(self, {"dtype": DTYPES})
+        if self.n_heads < 1 or self.width % self.n_heads:
+            raise ValueError(f"n_heads={self.n_heads} does not divide the width {self.width}: choose a divisor of it")
 
     @property
     def n_tokens(self) -> int:
@@ -104,48 +106,10 @@ class Vit(nnx.Module):
         return jnp.concatenate([firsts, self.embed(patches(x, self.config.patch))], axis=1) + self.positions[...]
 
 
-@runtime_checkable
-class Tiled(Protocol):
-    """What vision transformers share in their configs."""
-
-    @property
-    def resolution(self) -> int: ...
-
-    @property
-    def patch(self) -> int: ...
-
-    @property
-    def width(self) -> int: ...
-
-    @property
-    def n_heads(self) -> int: ...
-
-    @property
-    def mlp_width(self) -> int: ...
-
-    @property
-    def eps(self) -> float: ...
-
-    @property
-    def dropout(self) -> float: ...
-
-    @property
-    def dtype(self) -> str: ...
-
-
-def check_tiling(config: Tiled) -> None:
-    """Refuses patches that do not tile the image, and heads that do not divide the width."""
-    patch, resolution = config.patch, config.resolution
-    if patch < 1 or resolution < 1 or resolution % patch:
-        raise ValueError(f"patches of {patch} do not tile {resolution} pixels: choose a divisor of it")
-    if config.n_heads < 1 or config.width % config.n_heads:
-        raise ValueError(f"n_heads={config.n_heads} does not divide the width {config.width}: choose a divisor of it")
-
-
 class VitBlock(nnx.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)), the paper's eqs. 2 and 3, with the exact GELU."""
 
-    def __init__(self, config: Tiled, *, rngs: nnx.Rngs, qkv_bias: bool = True):
+    def __init__(self, config: VitConfig, *, rngs: nnx.Rngs, qkv_bias: bool = True):
         n, hidden, dtype = config.width, config.mlp_width, config.dtype
         self.norm0, self.norm1 = LayerNorm(n, eps=config.eps), LayerNorm(n, eps=config.eps)
         self.qkv = Linear(n, 3 * n, rngs=rngs, bias=qkv_bias, init=INIT, dtype=dtype)

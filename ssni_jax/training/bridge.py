@@ -49,6 +49,7 @@ class BridgeLoss:
     the estimate, at the same time and noise; `eps` is the radius in the [0, 1] range. Defaults are the released ones.
     """
 
+    needs_labels = True
     coefficients: CoefficientFunction
     classify: Classifier
     schedule: NoiseSchedule = VP()

@@ -52,6 +52,7 @@ class DenoisingLoss:
 class ClassificationLoss:
     """Cross-entropy of a network behind `preprocessing`; `noise` (in the [0, 1] range) trains one for smoothing."""
 
+    needs_labels = True
     preprocessing: Preprocessing = Preprocessing()
     noise: float = bounded(0, default=0.0)
     label_smoothing: float = bounded(0, 1, below=True, default=0.0)

@@ -117,6 +117,7 @@ class ConsistentClassification:
     `Snapped(..., n=81)` around the conditioning the nearest of 81 levels, as released.
     """
 
+    needs_labels = True
     conditioning: CoefficientFunction = CONDITIONING
     sigmas: tuple[float, ...] = (0.25, 0.5, 1.0)
     weight: float = bounded(0, default=10.0)
