@@ -356,7 +356,10 @@ def test_check_gradient_ends_with_exit_code_one_when_a_gradient_is_wrong(monkeyp
     rows.pop()
     main(["check-gradient", config])
     shown = capsys.readouterr().out
-    assert "Every exact mode is within 0.0001." in shown and "stand-in" in shown
+    assert "Every exact mode is within 0.0001." in shown and "stand-in" in shown and "exactly zero" not in shown
+    rows[0] = ModeCheck("exact", 0.0, 0.0, float("nan"))
+    main(["check-gradient", config])
+    assert "The gradient of an image is exactly zero" in capsys.readouterr().out
 
 
 def test_sanity_prints_a_table_writes_it_and_ends_with_exit_code_one_when_a_check_failed(tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """`ssni check-gradient`."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -55,20 +56,27 @@ class CheckGradient:
         case = make_case(experiment, self.n_images, self.seed)
         case, defense = doubled(case, defense) if self.double else (case, defense)
         print(f"{self.n_images} images, {jax.devices()[0].device_kind}, {case.x.dtype}\n{HEADER}", flush=True)
-        wrong = []
+        wrong, is_zero = [], False
         for row in compare(case, defense, SURROGATE_STEPS):
             wrong += [] if passes(row) else [row.mode]
+            is_zero = is_zero or (row.error is not None and math.isnan(row.cosine))
             print(comparison_line(row), flush=True)
         print(SLOPES_HEADER, flush=True)
         for slopes in compare_slopes(case, defense):
             wrong += [f"{slopes.mode} (central differences)"] if self.double and not passes(slopes) else []
             print(slopes_line(slopes), flush=True)
         print(f"Above {TOLERANCE:g}: {', '.join(wrong)}." if wrong else f"Every exact mode is within {TOLERANCE:g}.")
+        if is_zero:
+            print(ZERO)
         if wrong:
             raise SystemExit(1)
 
 
 HEADER = f"{'gradient':28}  {'relative error':>14}  {'floor':>13}  {'cosine to exact':>15}"
+ZERO = (
+    "The gradient of an image is exactly zero: attacks that follow gradients cannot move it, which is no robustness. "
+    "Attack without gradients as well (Square, Spsa)."
+)
 SLOPES_HEADER = f"{'central differences of the margin':28}  {'error':>9}  {'step':>8}  {'uncertainty':>12}"
 
 

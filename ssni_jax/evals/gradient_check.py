@@ -1,6 +1,7 @@
 """The gradient that an attack takes, against JAX's own rules and against slopes; stand-ins against the exact one."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -168,12 +169,16 @@ def unit(x: Images) -> Images:
 
 
 def relative(actual: Float[Array, "..."] | np.ndarray, expected: Float[Array, "..."] | np.ndarray) -> float:
-    """Euclidean norm of the difference over that of what was expected, all images together."""
+    """Euclidean norm of the difference over that of what was expected, all images together; 0 if both are zero."""
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
-    return float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
+    difference, length = np.linalg.norm(actual - expected), np.linalg.norm(expected)
+    if difference == 0:
+        return 0.0
+    return float(difference / length) if length else math.inf
 
 
 def cosine(actual: Images, expected: Images) -> float:
-    """Cosine of the angle between two gradients, the mean over images."""
+    """Cosine of the angle between two gradients, the mean over images; NaN if one of them is zero."""
     a, b = (np.asarray(g, np.float64).reshape(len(g), -1) for g in (actual, expected))
-    return float(np.mean(np.sum(a * b, axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))))
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(np.mean(np.divide(np.sum(a * b, axis=1), lengths, where=lengths > 0, out=np.full(len(a), np.nan))))

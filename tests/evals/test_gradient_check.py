@@ -16,6 +16,7 @@ from ssni_jax.evals.gradient_check import (
     approximations,
     compare,
     compare_slopes,
+    cosine,
     exact_in_time,
     gradient,
     passes,
@@ -100,3 +101,11 @@ def test_slopes_of_a_soft_level_confirm_the_gradient_through_the_score_norm():
 
 def test_nan_does_not_pass():
     assert passes(ModeCheck("exact", 1e-6, 1e-7, 1.0)) and not passes(ModeCheck("exact", float("nan"), 1e-7, 1.0))
+
+
+def test_a_zero_gradient_equals_another_and_has_no_direction():
+    zero = jnp.zeros((2, *SHAPE))
+    other = zero.at[1, 0].set(1.0)
+    assert relative(zero, zero) == 0.0
+    assert relative(other, zero) == np.inf
+    assert np.isnan(cosine(other, other)) and np.isclose(cosine(other[1:], other[1:]), 1.0)

@@ -1,0 +1,83 @@
+"""PSNR of denoisers on CIFAR-10's test images at the noises of purification, beside the Wiener filter.
+
+    python benchmarks/denoising.py cifar10-small-edm cifar10-small-score
+
+Names are bundled networks or paths of stored ones. Noise is that of the state, of images in [-1, 1]; PSNR is of images
+in [0, 1], each image's own, and the line has its mean over images and the standard error of that mean. The filter is
+the best linear one that is the same everywhere in the image: per frequency, from the 3 x 3 spectrum of the colours of
+training images. Prints one JSON line a denoiser.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ssni_jax.core.arrays import to_diffusion_range
+from ssni_jax.core.rng import fold, normal_like, sample_keys
+from ssni_jax.core.types import Images
+from ssni_jax.data import Npz
+from ssni_jax.zoo import Pretrained, resolve
+
+SIGMAS = (0.05, 0.1, 0.2, 0.34)
+
+
+def read(path: Path, n: int) -> Images:
+    """The first images of npz files, in [-1, 1]."""
+    return to_diffusion_range(jnp.asarray(Npz(str(path)).images[:n], jnp.float32) / 255)
+
+
+def wiener(images: Images):
+    """Denoises by each frequency's share of signal, S (S + sigma² 1)^-1 with S the spectrum around the mean image."""
+    mean = images.mean(axis=(0, 1, 2))
+    waves = jnp.fft.fft2(images - mean, axes=(1, 2), norm="ortho")
+    spectrum = jnp.einsum("nhwc,nhwd->hwcd", waves, waves.conj()) / len(images)
+
+    def denoise(x: Images, sigma: jax.Array) -> Images:
+        waves = jnp.fft.fft2(x - mean, axes=(1, 2), norm="ortho")
+        share = jnp.linalg.inv(spectrum + sigma[0] ** 2 * jnp.eye(3)) @ spectrum
+        kept = jnp.einsum("hwcd,nhwc->nhwd", share, waves)
+        return jnp.fft.ifft2(kept, axes=(1, 2), norm="ortho").real + mean
+
+    return denoise
+
+
+def psnr(denoise, x, sigma: float, batch: int) -> np.ndarray:
+    """PSNR of each image, its noise the same for every denoiser."""
+
+    @jax.jit
+    def measure(keys, x):
+        noised = x + sigma * normal_like(fold(keys, 0), x)
+        restored = jnp.clip(denoise(noised, jnp.full(len(x), sigma)), -1, 1)
+        return -10 * jnp.log10(jnp.mean((restored - x) ** 2, axis=(1, 2, 3)) / 4)
+
+    keys = sample_keys(jax.random.key(0), jnp.arange(len(x)))
+    parts = range(0, len(x), batch)
+    return np.concatenate([np.asarray(measure(keys[i : i + batch], x[i : i + batch])) for i in parts])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("networks", nargs="+")
+    parser.add_argument("--data", type=Path, default=Path("data/cifar10"), help="folder of cifar10_test.npz and train")
+    parser.add_argument("--part", choices=("test", "train"), default="test", help="choices are made with train")
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=100)
+    options = parser.parse_args()
+    glob = "cifar10_test.npz" if options.part == "test" else "cifar10_train_*.npz"
+    x = read(options.data / glob, options.images)
+    trained_on = read(options.data / "cifar10_train_0.npz", 5000)
+    denoisers = {"Wiener filter": wiener(trained_on)} | {name: resolve(Pretrained(name)) for name in options.networks}
+    for name, denoise in denoisers.items():
+        rows = {sigma: psnr(denoise, x, sigma, options.batch) for sigma in SIGMAS}
+        facts = {"benchmark": "denoising", "denoiser": Path(name).name, "part": options.part, "n_images": len(x)}
+        means = {str(sigma): round(float(row.mean()), 3) for sigma, row in rows.items()}
+        errors = {str(sigma): round(float(row.std() / len(x) ** 0.5), 3) for sigma, row in rows.items()}
+        print(json.dumps({**facts, "psnr": means, "standard_error": errors}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
