@@ -255,11 +255,15 @@ def recipes():
 @functools.cache
 def differentiable_recipes():
     """The structures that differ for a gradient: kinds of step, grids, guides, and ways through t(x)."""
-    fixed = ("diffpure_sde", "heun_karras", "gdmp_ssim", "freqpure", "diffpure_ldsde", "noises", "ringed", "scoreopt_n")
+    fixed = (
+        *("diffpure_sde", "heun_karras", "gdmp_ssim", "freqpure", "diffpure_ldsde", "noises", "ringed", "scoreopt_n"),
+        *("mani_pure", "diffap"),
+    )
     adaptive = {
         "soft ssni_n diffpure_ddpm": recipes()["ssni_n diffpure_ddpm"].soft(),
         "frozen ssni_n integer_steps": recipes()["ssni_n integer_steps"].soft().frozen(),
         "soft ssni_n lm": over_n(bases()["lm"]).soft(),
+        "ssni_n lm_by_steps": recipes()["ssni_n lm_by_steps"],
         "straight-through ssni_n consistency": recipes()["ssni_n consistency"].straight_through(),
     }
     return {**{name: bases()[name] for name in fixed}, **adaptive}

@@ -44,11 +44,19 @@ def marked(names):
     return [pytest.param(name, marks=pytest.mark.slow) if name in ALSO_SLOW else name for name in names]
 
 
+def quick(*names):
+    """Every method; all but these are slow."""
+    return pytest.mark.parametrize(
+        "name", [n if n in names else pytest.param(n, marks=pytest.mark.slow) for n in recipes()]
+    )
+
+
 each_method = pytest.mark.parametrize("name", marked(recipes()))
 each_adaptive = pytest.mark.parametrize("name", marked(name for name in recipes() if name not in bases()))
 # The slope through the guide is compared with finite differences in tests/attacks/test_guidance_gradient.py.
-# That of scoreopt_n is held for "soft ssni_n lm" too.
-SLOW_GRADIENTS = ("gdmp_ssim", "scoreopt_n")
+# That of scoreopt_n and of lm_by_steps is held for "soft ssni_n lm" too; "freqpure" has mani_pure's guide, "noises" its
+# noise, and the guide of diffap is held to its formula in tests/purify/test_estimate_guide.py.
+SLOW_GRADIENTS = ("gdmp_ssim", "scoreopt_n", "mani_pure", "diffap", "ssni_n lm_by_steps")
 each_differentiable = pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=pytest.mark.slow) if n in SLOW_GRADIENTS else n for n in differentiable_recipes()],
@@ -137,10 +145,7 @@ def test_levels_differ_from_row_to_row(name):
     assert all(len(set(np.asarray(t).tolist())) > 3 for t in done.t)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["ssni_n rounds", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ssni_l gdmp_ssim", "ssni_n ringed"))],
-)
+@quick("ssni_n rounds", "ssni_n lm_by_steps")
 def test_split_over_eight_devices_it_is_the_same(name):
     mesh = make_mesh()
     placed = jax.device_put(recipes()[name], whole(mesh)), *jax.device_put((keys(B), images(B)), rows(mesh))
@@ -149,9 +154,7 @@ def test_split_over_eight_devices_it_is_the_same(name):
     assert_same(done, run(recipes()[name], keys(B), images(B)))
 
 
-@pytest.mark.parametrize(
-    "name", ["ssni_n rounds", "ssni_n integer_steps", "ssni_n ringed", "ssni_l gdmp_ssim", "ssni_n lm_by_steps"]
-)
+@quick("ssni_n rounds", "ssni_n integer_steps", "ssni_n ringed", "ssni_l gdmp_ssim", "ssni_n lm_by_steps")
 def test_the_ragged_walk_gives_the_same_as_the_scan(name):
     assert_same(run(recipes()[name].ragged(5), keys(B), images(B)), run(recipes()[name], keys(B), images(B)))
 
