@@ -1,9 +1,13 @@
-"""rRCM of the digits, second of two steps: a classifier of images at the three certification noises."""
+"""rRCM of the digits, second of two steps: a classifier of images at the three certification noises.
+
+Chosen on the calibration part by accuracy at noise 0.25, 0.5 and 1, after 600 steps: rates of 1e-3 and 3e-3, with and
+without `Shift(1)`, which pushes strokes of an 8 x 8 digit out of the image and costs 15 points at 0.25.
+"""
 
 from ssni_jax.data import Digits
 from ssni_jax.experiments import Training
 from ssni_jax.networks import ConsistencyCoefficients, NoiseVitConfig
-from ssni_jax.training import Adam, ConsistentClassification, LayerwiseDecay, Shift
+from ssni_jax.training import Adam, ConsistentClassification, LayerwiseDecay
 from ssni_jax.zoo import Pretrained
 
 experiment = Training(
@@ -16,12 +20,11 @@ experiment = Training(
         ConsistencyCoefficients(sigma_data=0.75, sigma_min=0.005, label_scale=250.0),
         sigmas=(0.25, 0.5, 1.0),
         weight=5.0,
-        augment=(Shift(1),),
     ),
     images=Digits("train"),
-    optimizer=LayerwiseDecay(Adam(learning_rate=1e-3, warmup=200, decay_to=0.02), decay=0.85),
+    optimizer=LayerwiseDecay(Adam(learning_rate=3e-3, warmup=100, decay_to=0.02), decay=0.85),
     batch_size=128,
-    n_steps=2000,
+    n_steps=1000,
     save_every=500,
     ema_decay=0.99,
 )

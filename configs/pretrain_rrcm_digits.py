@@ -17,9 +17,9 @@ experiment = Training(
         views=(Shift(1),),
     ),
     images=Digits("train"),
-    optimizer=Adam(learning_rate=1e-3, warmup=200, decay_to=0.02, clip=2.0),
+    optimizer=Adam(learning_rate=2e-3, warmup=100, decay_to=0.02, clip=2.0),
     batch_size=128,
-    n_steps=2000,
+    n_steps=1000,
     save_every=500,
     ema_decay=0.99,
 )
