@@ -1,7 +1,7 @@
 """rRCM of the digits, second of two steps: a classifier of images at the three certification noises.
 
-Chosen on the calibration part by accuracy at noise 0.25, 0.5 and 1, after 600 steps: rates of 1e-3 and 3e-3, with and
-without `Shift(1)`, which pushes strokes of an 8 x 8 digit out of the image and costs 15 points at 0.25.
+No augmentation: `Shift(1)` pushes strokes of an 8 x 8 digit out of the image. With it, accuracy on the calibration
+part at noise 0.25 was 77 % after 600 steps, and 92 % without.
 """
 
 from ssni_jax.data import Digits
