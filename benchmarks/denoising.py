@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ssni_jax.core.arrays import to_diffusion_range
+from ssni_jax.core.arrays import to_diffusion_range, to_unit_range
 from ssni_jax.core.rng import fold, normal_like, sample_keys
 from ssni_jax.core.types import Images
 from ssni_jax.data import Npz
+from ssni_jax.evals.quality import psnr
 from ssni_jax.zoo import Pretrained, resolve
 
 SIGMAS = (0.05, 0.1, 0.2, 0.34)
@@ -45,14 +46,14 @@ def wiener(images: Images):
     return denoise
 
 
-def psnr(denoise, x, sigma: float, batch: int) -> np.ndarray:
+def psnr_of(denoise, x, sigma: float, batch: int) -> np.ndarray:
     """PSNR of each image, its noise the same for every denoiser."""
 
     @jax.jit
     def measure(keys, x):
         noised = x + sigma * normal_like(fold(keys, 0), x)
         restored = jnp.clip(denoise(noised, jnp.full(len(x), sigma)), -1, 1)
-        return -10 * jnp.log10(jnp.mean((restored - x) ** 2, axis=(1, 2, 3)) / 4)
+        return psnr(to_unit_range(restored), to_unit_range(x))
 
     keys = sample_keys(jax.random.key(0), jnp.arange(len(x)))
     parts = range(0, len(x), batch)
@@ -72,7 +73,7 @@ def main() -> None:
     trained_on = read(options.data / "cifar10_train_0.npz", 5000)
     denoisers = {"Wiener filter": wiener(trained_on)} | {name: resolve(Pretrained(name)) for name in options.networks}
     for name, denoise in denoisers.items():
-        rows = {sigma: psnr(denoise, x, sigma, options.batch) for sigma in SIGMAS}
+        rows = {sigma: psnr_of(denoise, x, sigma, options.batch) for sigma in SIGMAS}
         facts = {"benchmark": "denoising", "denoiser": Path(name).name, "part": options.part, "n_images": len(x)}
         means = {str(sigma): round(float(row.mean()), 3) for sigma, row in rows.items()}
         errors = {str(sigma): round(float(row.std() / len(x) ** 0.5), 3) for sigma, row in rows.items()}

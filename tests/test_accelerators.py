@@ -31,14 +31,13 @@ def facts_of(request):
     Compilers work on one core, so the selected cases are compiled two at a time, in the order of the tests.
     """
     wanted = [item.callspec.params for item in request.session.items if item.module is request.module]
-    ready = [case for case in wanted if importlib.util.find_spec(PLUGINS[case["target"]])]
+    pairs = [(params["target"], params["case"]) for params in wanted]
     with ThreadPoolExecutor(2) as pool:
-        ended = {(case["target"], case["case"]): pool.submit(compiled, **case) for case in ready}
+        ended = {pair: pool.submit(compiled, *pair) for pair in pairs if importlib.util.find_spec(PLUGINS[pair[0]])}
 
         def facts(target, case):
-            plugin = PLUGINS[target]
-            if importlib.util.find_spec(plugin) is None:
-                pytest.skip(f"the compiler for {target} is not installed: {INSTALL[plugin]}")
+            if (target, case) not in ended:
+                pytest.skip(f"the compiler for {target} is not installed: {INSTALL[PLUGINS[target]]}")
             result = ended[target, case].result()
             assert result.returncode == 0, result.stderr[-2000:]
             print(result.stdout)
