@@ -1,5 +1,6 @@
 """Figures are well-formed SVG in the colours of the page, with named axes."""
 
+import warnings
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -125,3 +126,14 @@ def test_the_curve_of_a_run_is_the_mean_over_its_images_and_not_over_its_units()
     units = [{"broken": [0.0, 0.5], "n": 30}, {"broken": [1.0, 0.5], "n": 10}, {"broken": [1.0], "n": 99}]
     np.testing.assert_allclose(mean_curve(units), [0.25, 0.5])
     assert len(mean_curve([])) == 0
+
+
+def test_submissions_of_many_defences_and_long_legends_leave_room_for_the_curves():
+    curve = [{"m": m, "accuracy": 0.9 / m, "accuracy_ci": (0.8 / m, 1 / m)} for m in (1, 2, 5)]
+    rows = [{"defense": f"defence {number}", "resubmission": curve} for number in range(30)]
+    drawn = texts(resubmission_curves(rows))
+    assert {"m = 1", "m = 5", *(row["defense"] for row in rows)} <= set(drawn)
+    assert "m = 1" not in texts(resubmission_curves(rows[:8]))
+    means = {row["defense"]: [{"n": 1, "broken": [0.1, 0.2, 0.3]}] for row in rows}
+    with warnings.catch_warnings(action="error"):  # a panel that its legend has squeezed to nothing
+        attack_curves(means)

@@ -9,13 +9,18 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from ssni_jax.report.figures.style import STYLE, add_legend, as_svg, look, new_panel
+from ssni_jax.report.figures.style import ADVERSARIAL, CLEAN, RULE, SERIES, STYLE, add_legend, as_svg, look, new_panel
 
 
 def resubmission_curves(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """Accuracy against an attacker who may submit an image m times; None where no row has several draws."""
+    """Accuracy against an attacker who may submit an image m times; None where no row has several draws.
+
+    More rows than there are hues are shown by the first and the last point of their curves.
+    """
     if not any(len(row["resubmission"]) > 1 for row in rows):
         return None
+    if len(rows) > len(SERIES):
+        return _resubmission_ends([row for row in rows if row["resubmission"]])
     with matplotlib.rc_context(STYLE):
         figure, axes = new_panel(3.3, 2.5)
         for number, row in enumerate(rows):
@@ -69,6 +74,25 @@ def _resubmission(axes: Axes, number: int, row: Mapping[str, Any]) -> None:
     low, high = 100 * np.array([point["accuracy_ci"] for point in curve]).T
     axes.fill_between(m, low, high, color=style["color"], alpha=0.12, linewidth=0)
     axes.plot(m, [100 * point["accuracy"] for point in curve], label=row["defense"], ms=3.5, lw=1.2, **style)
+
+
+def _resubmission_ends(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A line per row: accuracy after m submissions, one and the most, with 95 % intervals."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_panel(5.2, 0.8 + 0.24 * len(rows))
+        axes.hlines(range(len(rows)), 0, 100, color=RULE, linewidth=0.5)
+        for offset, end, colour, marker in ((-0.12, 0, CLEAN, "o"), (0.12, -1, ADVERSARIAL, "s")):
+            points = [row["resubmission"][end] for row in rows]
+            shares = 100 * np.array([(point["accuracy"], *point["accuracy_ci"]) for point in points])
+            reach = np.abs(shares[:, 1:] - shares[:, :1]).T
+            name = "m = " + "-".join(str(m) for m in sorted({point["m"] for point in points}))
+            style: Any = {"color": colour, "fmt": marker, "ms": 3.5, "elinewidth": 0.9, "label": name}
+            axes.errorbar(shares[:, 0], np.arange(len(rows)) + offset, xerr=reach, **style)
+        axes.set(yticks=range(len(rows)), yticklabels=[row["defense"] for row in rows], xlim=(0, 101))
+        axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel="accuracy (% of images)")
+        axes.tick_params(axis="y", length=0)
+        add_legend(axes, ncols=2)
+        return as_svg(figure, "Points: accuracy after the first and after the last submission")
 
 
 def _finish(axes: Axes, x: str, y: str) -> None:

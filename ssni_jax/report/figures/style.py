@@ -6,6 +6,7 @@ pyplot, so no display, backend or global state is involved.
 
 import html
 import io
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ STYLE: Any = {
     "legend.handlelength": 1.6,
 }
 
+LONG_LEGEND = 6  # lines that a panel has room for
 PAPER: Any = STYLE | {name: "#c9ccd1" for name, value in STYLE.items() if value == RULE}
 
 
@@ -59,8 +61,12 @@ def new_panel(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def add_legend(axes: Axes, **options: Any) -> None:
-    """A legend above the panel, where it covers nothing, if anything drawn has a name."""
-    if axes.get_legend_handles_labels()[1]:
+    """A legend above the panel, where it covers nothing, if anything drawn has a name; a long one gets more room."""
+    names = axes.get_legend_handles_labels()[1]
+    n_lines = math.ceil(len(names) / options.get("ncols", 1))
+    if isinstance(axes.figure, Figure) and n_lines > LONG_LEGEND:
+        axes.figure.set_figheight(axes.figure.get_figheight() + 0.17 * (n_lines - LONG_LEGEND))
+    if names:
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), borderaxespad=0.2, **options)
 
 
