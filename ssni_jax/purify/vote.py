@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Key
 
-from ssni_jax.core.protocols import Measured, Trace
+from ssni_jax.core.protocols import Measurable, Measured, Trace
 from ssni_jax.core.pytree import pytree, static
 from ssni_jax.core.rng import fold
 from ssni_jax.core.save_at import NOTHING, SaveAt
@@ -38,12 +38,16 @@ class Vote(Predictor):
         )
 
     def measure(self, keys: Keys, x: Images) -> Measured:
-        """Deviation [B, n] and times [B, n, R] of every draw."""
+        """Deviation [B, n] and times [B, n, R] of every draw; zeros and no times where a draw measures nothing."""
+        if not isinstance(self.predict, Measurable):
+            return Measured(jnp.zeros((len(x), self.n)), jnp.zeros((len(x), self.n, 0)))
         measured = jax.lax.map(lambda key: self.predict.measure(key, x), draws(keys, self.n))
         return jax.tree.map(lambda v: jnp.moveaxis(v, 0, 1), measured)
 
     def trace_at(self, keys: Keys, x: Images, measured: Measured, save: SaveAt | None = NOTHING) -> Trace:
         """`trace` with what `measure` gave for the same keys and images."""
+        if not isinstance(self.predict, Measurable):
+            return self.trace(keys, x, save)
         rows = (draws(keys, self.n), repeated(x, self.n), jax.tree.map(lambda v: jnp.moveaxis(v, 1, 0), measured))
         return self._counted(keys, lambda rows: self.predict.trace_at(*rows, save), rows)
 
