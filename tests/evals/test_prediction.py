@@ -11,7 +11,7 @@ from ssni_jax.dist import make_mesh, rows
 from ssni_jax.evals import attacked
 from ssni_jax.evals.attacked import make_driver
 from ssni_jax.evals.prediction import make_predict
-from ssni_jax.purify import Defense, Undefended, Vote, predictor
+from ssni_jax.purify import Defense, Noisy, Undefended, Vote, predictor
 from tests.kit import SHAPE, Linear, images, keys, recipes
 
 CLASSIFY = Linear(np.random.default_rng(0).normal(size=(int(np.prod(SHAPE)), 5)).astype(np.float32))
@@ -59,8 +59,18 @@ def test_any_pytree_with_the_methods_is_predicted():
         def ragged(self, n_slots=16):
             return self
 
-    logits = make_predict(make_mesh(), n_slots=3)(Own(CLASSIFY), keys(16), images(16)).logits
-    np.testing.assert_allclose(logits, CLASSIFY(images(16)), atol=2e-5)
+    predict = make_predict(make_mesh(), n_slots=3)
+    np.testing.assert_allclose(predict(Own(CLASSIFY), keys(16), images(16)).logits, CLASSIFY(images(16)), atol=2e-5)
+    voted = predict(Vote(Own(CLASSIFY), 3), keys(16), images(16)).labels
+    np.testing.assert_array_equal(voted, np.tile(np.argmax(CLASSIFY(images(16)), axis=1)[:, None], 3))
+
+
+def test_a_vote_that_measures_nothing_is_its_own():
+    vote = Vote(Noisy(CLASSIFY, 0.3), 3)
+    trace = make_predict(make_mesh(), n_slots=3)(vote, keys(16), images(16))
+    expected = jax.jit(lambda vote: vote.trace(keys(16), images(16)))(vote)
+    np.testing.assert_array_equal(trace.labels, expected.labels)
+    np.testing.assert_allclose(trace.logits, expected.logits, atol=2e-5)
 
 
 def test_a_plain_function_is_a_predictor_under_every_transformation():
