@@ -192,13 +192,13 @@ def test_every_config_is_short_builds_and_lists_its_fields(config, capsys, data_
 
 
 @pytest.mark.parametrize("config", SWEEPS, ids=lambda path: path.stem)
-def test_every_sweep_builds_and_lists_its_cells(config, tmp_path, capsys):
-    main(["sweep", str(config), "--workdir", str(tmp_path), "--list"])
+def test_every_sweep_builds_and_lists_its_cells(config, tmp_path, capsys, data_of_configs):
+    workdir = tmp_path / "run"
+    main(["sweep", str(config), "--workdir", str(workdir), "--list"])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len({*lines}) > 50 and all(line.endswith(" images") for line in lines)
-    assert refused(capsys, "sweep", config, "--workdir", tmp_path, "--only", "none such") and not list(
-        tmp_path.iterdir()
-    )
+    assert len(lines) == len({*lines}) > 5 and all(line.endswith(" images") for line in lines)
+    assert refused(capsys, "sweep", config, "--workdir", workdir, "--only", "none such")
+    assert not list(workdir.glob("*"))
 
 
 def test_data_that_do_not_fit_the_networks_or_lack_labels_are_named(tmp_path, capsys):
