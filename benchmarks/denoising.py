@@ -1,6 +1,6 @@
 """PSNR of denoisers on CIFAR-10's test images at the noises of purification, beside the Wiener filter.
 
-    python benchmarks/denoising.py cifar10-small-edm=128000 cifar10-small-score=262400 --plot curve.png
+    python benchmarks/denoising.py cifar10-small-edm=128000 cifar10-small-score=422400 --plot curve.png
 
 Names are bundled networks or paths of stored ones; after = may stand the number of training images that a network saw,
 the axis of the figure. Noise is that of the state, of images in [-1, 1]; PSNR is of images
