@@ -12,8 +12,10 @@ import pytest
 from ssni_jax.lifecycle import Stopper
 
 READY = """
-    import threading, time
+    import signal, threading, time
     from ssni_jax.lifecycle import Stopper
+
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests themselves run under nohup, it is ignored
 
     def work(seconds):
         print("ready", flush=True)
@@ -87,6 +89,13 @@ def test_while_there_is_nothing_to_lose_the_first_signal_ends_the_process(number
     returned, out, err, seconds = stopped(COMPILING, number)
     assert (returned, out, err) == (code, "Stopped; resume with: ssni evaluate x\n", "")
     assert seconds < 5
+
+
+def test_a_hangup_that_nohup_ignores_stops_nothing():
+    body = f"signal.signal(signal.SIGHUP, signal.SIG_IGN)\n{textwrap.dedent(UNITS)}"
+    returned, out, _, seconds = stopped(body, signal.SIGHUP, signal.SIGTERM)
+    assert (returned, out.splitlines()[-1]) == (75, "Stopped; resume with: ssni evaluate x")
+    assert out.count("unit") >= 3 and seconds > 0.7
 
 
 def test_only_process_0_speaks():
