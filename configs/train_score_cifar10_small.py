@@ -7,7 +7,8 @@
     ssni train configs/train_score_cifar10_small.py --workdir runs/score
 
 The bundled weights took the first 744 steps of the second stage at the learning rates of longer runs (600 at those of
-4,000 steps, then 144 at those of 3,000).
+4,000 steps, then 144 at those of 3,000). The gradients of their kernels were computed as products of matrices from step
+943 of that stage on: the same sums in another order.
 """
 
 from ssni_jax.data import Npz

@@ -93,9 +93,9 @@ def test_while_there_is_nothing_to_lose_the_first_signal_ends_the_process(number
 
 def test_a_hangup_that_nohup_ignores_stops_nothing():
     body = f"signal.signal(signal.SIGHUP, signal.SIG_IGN)\n{textwrap.dedent(UNITS)}"
-    returned, out, _, seconds = stopped(body, signal.SIGHUP, signal.SIGTERM)
+    returned, out, _, _ = stopped(body, signal.SIGHUP, signal.SIGTERM)
     assert (returned, out.splitlines()[-1]) == (75, "Stopped; resume with: ssni evaluate x")
-    assert out.count("unit") >= 3 and seconds > 0.7
+    assert out.count("unit") > 1  # a run that heeds the hangup ends after the first
 
 
 def test_only_process_0_speaks():
