@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from ssni_jax.report.figures.style import CLEAN, INK, PAPER, RULE, STYLE, as_svg
 
 CELL_WIDTH, ROW_HEIGHT, CHARACTER, EDGE = 0.98, 0.34, 0.075, 0.02  # inches
-MOST_COLUMNS = 10  # of defences; more of them are the rows
+WIDEST = 10  # inches of columns; defences that need more are the rows
 DARKEST = 0.62  # opacity of 100 %, under which text stays readable on light and on dark pages
 
 Row = Mapping[str, Any]
@@ -21,14 +21,14 @@ Line = tuple[str, Mapping[str, Row] | None]  # its text and its cells by column;
 def heat_map(rows: Sequence[Row], is_paper: bool = False) -> Figure:
     """Each cell has its accuracy, interval and n.
 
-    A block per budget, with a row per attack and a column per defence; more than ten defences are the rows instead,
-    with a column per attack and budget.
+    A block per budget, with a row per attack and a column per defence; more than ten defences, or fewer with long
+    names, are the rows instead, with a column per attack and budget.
     """
     defenses = _unique(row["defense"] for row in rows)
-    columns, lines = _by_defense(rows) if len(defenses) > MOST_COLUMNS else (defenses, _by_attack(rows))
+    is_wide = len(defenses) * _cell_width(defenses) > WIDEST
+    columns, lines = _by_defense(rows) if is_wide else (defenses, _by_attack(rows))
     margin = CHARACTER * max(len(text) for text, _ in lines) + 0.15
-    cell = max(CELL_WIDTH, *(CHARACTER * len(part) + 0.1 for column in columns for part in column.split("\n")))
-    width, height = margin + cell * len(columns) + EDGE, ROW_HEIGHT * (len(lines) + 1) + EDGE
+    width, height = margin + _cell_width(columns) * len(columns) + EDGE, ROW_HEIGHT * (len(lines) + 1) + EDGE
     with matplotlib.rc_context(PAPER if is_paper else STYLE):
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((margin / width, EDGE / height, 1 - (margin + EDGE) / width, 1 - EDGE / height))
@@ -49,6 +49,11 @@ def heat_map_svg(rows: Sequence[Row]) -> str:
     figure = heat_map(rows)
     with matplotlib.rc_context(STYLE):
         return as_svg(figure, "Heat map: accuracy of each defence under each attack")
+
+
+def _cell_width(columns: Sequence[str]) -> float:
+    """Inches in which every column's name fits."""
+    return max(CELL_WIDTH, *(CHARACTER * len(part) + 0.1 for column in columns for part in column.split("\n")))
 
 
 def _unique(texts: Iterable[str]) -> list[str]:
